@@ -1,0 +1,197 @@
+"""The `local` deployment: every node of a generation as a process of this host.
+
+Entering prepares data folders, starts the processes in order, waits until each says it is ready, and
+leaves nothing half started behind when one does not. Leaving ends them in reverse order and removes
+their data; every step is attempted and the first error is the one that is raised.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from bench.deployment.local.process import end, last_line, run_to_end, spawn
+from bench.deployment.local.topology import Process, Site, Topology
+from bench.errors import DeploymentError
+from bench.records import Endpoint
+
+START_TIMEOUT_S = 60.0
+STOP_GRACE_S = 3.0
+POLL_S = 0.05
+
+
+class LocalDeployment:
+    """One generation on this host. Use as `async with`; faults are asked for by node name."""
+
+    capabilities = frozenset({"kill", "pause", "restart"})
+
+    def __init__(
+        self,
+        topology: Topology,
+        site: Site,
+        logs: Path,
+        *,
+        cores: frozenset[int] | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.topology = topology
+        self._site = site
+        self._logs = logs
+        self._cores = cores
+        self._say = say
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start_all()
+        except BaseException:
+            with contextlib.suppress(DeploymentError):
+                await self._stop_all(grace_s=0)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stop_all(grace_s=STOP_GRACE_S)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Where people connect."""
+        return self.topology.endpoints
+
+    def nodes(self) -> dict[str, int | None]:
+        """Process id by node name; None for a node that is down at this moment."""
+        return {process.name: self.pid(process.name) for process in self.topology.processes}
+
+    def pid(self, node: str) -> int | None:
+        """The node's process id, or None where it is not running."""
+        process = self._process(node)
+        if process.owner is None:
+            child = self._children.get(node)
+            return child.pid if child is not None and child.returncode is None else None
+        assert process.pid_file is not None
+        try:
+            pid = int(process.pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return pid if _alive(pid) else None
+
+    async def restart(self, node: str) -> None:
+        """Start a node that has died, with the same command and data. One that runs is left alone."""
+        process = self._process(node)
+        if process.owner is None and self.pid(node) is None:
+            await self._start(process)
+
+    async def _start_all(self) -> None:
+        (self._site.folder / "pids").mkdir(parents=True, exist_ok=True)
+        steps = [p for p in self.topology.processes if p.prepare is not None]
+        if steps:
+            self._say(f"preparing {', '.join(p.name for p in steps)}")
+        for process in steps:
+            assert process.prepare is not None
+            await run_to_end(
+                process.prepare,
+                self._log(process.name),
+                timeout_s=START_TIMEOUT_S,
+                cores=self._cores,
+            )
+        for process in self.topology.processes:
+            if process.owner is None:
+                await self._start(process)
+        await self._wait_ready()
+
+    async def _start(self, process: Process) -> None:
+        child = await spawn(process.command, self._log(process.name), cores=self._cores)
+        self._children[process.name] = child
+
+    async def _wait_ready(self) -> None:
+        """Return once every node with a `ready_url` answers 200; raise for one that dies or never does."""
+        waiting = {p.name: p.ready_url for p in self.topology.processes if p.ready_url}
+        deadline = time.monotonic() + START_TIMEOUT_S
+        last: dict[str, str] = {}
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
+            while waiting:
+                self._say(f"waiting for {', '.join(waiting)}")
+                for name, url in list(waiting.items()):
+                    self._refuse_dead()
+                    try:
+                        async with session.get(url) as response:
+                            last[name] = (await response.text()).strip()[:300]
+                            if response.status == 200:
+                                del waiting[name]
+                    except (aiohttp.ClientError, TimeoutError) as error:
+                        last[name] = f"{type(error).__name__}: {error}"
+                if waiting and time.monotonic() > deadline:
+                    name = next(iter(waiting))
+                    raise DeploymentError(
+                        f"{name} was not ready within {START_TIMEOUT_S:g} s: {last[name]}; "
+                        f"its log: {self._log(name)}"
+                    )
+                if waiting:
+                    await asyncio.sleep(POLL_S)
+
+    def _refuse_dead(self) -> None:
+        for name, child in self._children.items():
+            if child.returncode is not None:
+                log = self._log(name)
+                raise DeploymentError(
+                    f"{name} ended with {child.returncode} while starting: {last_line(log)} "
+                    f"(all of it: {log})"
+                )
+
+    async def _stop_all(self, *, grace_s: float) -> None:
+        errors: list[Exception] = []
+        # All at once: the grace is then for the whole generation, not for each node. A node that
+        # another one owns is ended by its owner, and by the kernel when the owner is killed.
+        results = await asyncio.gather(
+            *(end(child, grace_s=grace_s) for child in reversed(self._children.values())),
+            return_exceptions=True,
+        )
+        errors += [result for result in results if isinstance(result, Exception)]
+        try:
+            await self._wait_gone()
+            shutil.rmtree(self._site.folder, ignore_errors=False)
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # teardown attempts every step
+            errors.append(error)
+        if errors:
+            raise DeploymentError(f"stopping: {errors[0]}") from errors[0]
+
+    async def _wait_gone(self) -> None:
+        """Wait for nodes that others own: they die with their owner, a moment later."""
+        owned = [p.name for p in self.topology.processes if p.owner is not None]
+        deadline = time.monotonic() + 5
+        while any(self.pid(name) is not None for name in owned) and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
+
+    def _process(self, node: str) -> Process:
+        for process in self.topology.processes:
+            if process.name == node:
+                return process
+        raise DeploymentError(f"no node {node!r} here; there are {', '.join(self._names())}")
+
+    def _names(self) -> Sequence[str]:
+        return [process.name for process in self.topology.processes]
+
+    def _log(self, node: str) -> Path:
+        return self._logs / f"{node}.log"
+
+
+def _alive(pid: int) -> bool:
+    """Whether `pid` runs; a zombie that nobody has reaped yet is dead."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}

@@ -1,0 +1,87 @@
+"""The words in which a generation's local layout is written down: processes, in start order, and endpoints.
+
+Each generation's module beside this one (monolith.py, sharded.py, microservices.py, noop.py) has one
+function, `topology(site) -> Topology`, which writes the nodes' configuration files into the site and
+says which processes to start. It starts nothing itself.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.deployment.local.ports import free_port
+from bench.records import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One node as a process of this host.
+
+    `owner` is None for a process the harness starts, else the node that starts and restarts it; then
+    `pid_file` says where its process id stands. `prepare` runs to its end once before the first
+    start (making a data folder). `ready_url` answers 200 when the node is ready; None where only the
+    nodes above it can tell.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready_url: str | None
+    admin_url: str | None = None
+    prepare: tuple[str, ...] | None = None
+    owner: str | None = None
+    pid_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A generation laid out on this host: processes in start order, and where people connect."""
+
+    processes: tuple[Process, ...]
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The ground a topology is laid out on.
+
+    `folder` is private to this deployment, on a real disk, and removed with it. `people` is the
+    `people` object of every stub's configuration (see services.runtime.People), as plain JSON.
+    """
+
+    folder: Path
+    people: Mapping[str, Any]
+    host: str = "127.0.0.1"
+
+    def data(self, node: str) -> Path:
+        """The node's data folder, made if need be."""
+        path = self.folder / "data" / node
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def port(self) -> int:
+        """A port that is free and stays ours: below the range the kernel hands to outgoing connections."""
+        return free_port(self.host)
+
+    def stub(self, kind: str, node: str, config: Mapping[str, Any], *, owner: str | None = None) -> Process:
+        """A process of this project's own stubs: writes its configuration file, adds an admin port.
+
+        `config` holds the keys of the kind's own configuration class, without `node`, `host` and
+        `admin_port`, which are added here.
+        """
+        admin_port = self.port()
+        path = self.folder / "config" / f"{node}.json"
+        path.parent.mkdir(exist_ok=True)
+        whole = {"node": node, "host": self.host, "admin_port": admin_port, **config}
+        path.write_text(json.dumps(whole, indent=1, default=str))
+        admin_url = f"http://{self.host}:{admin_port}"
+        return Process(
+            name=node,
+            command=(sys.executable, "-m", "services", kind, "--config", str(path)),
+            ready_url=f"{admin_url}/readyz",
+            admin_url=admin_url,
+            owner=owner,
+            pid_file=None if owner is None else self.folder / "pids" / node,
+        )

@@ -1,0 +1,112 @@
+"""What each generation is: its nodes, their roles, what they can suffer, and how a person connects.
+
+A role says what a node is *for*, so that one profile can aim the same fault at three architectures:
+`core` is the node where acknowledged messages live first, `edge` is where people connect, `replica`
+holds a copy, `service` computes, `control` watches the others.
+
+`restart_after_s` is how long after its death the harness, playing the operator, starts a killed node
+again. None means that the generation does it by itself. It is 5 s for a database host, longer than
+failover needs, so that what is measured is failover and not a fast reboot.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["core", "edge", "replica", "service", "control"]
+FaultKind = Literal["kill", "pause"]
+ClientKind = Literal["xmpp", "http", "websocket"]
+
+ALL_FAULTS: frozenset[FaultKind] = frozenset({"kill", "pause"})
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRole:
+    """One node of a generation: its name, its role, the faults it can suffer, who restarts it."""
+
+    name: str
+    role: Role
+    faults: frozenset[FaultKind] = ALL_FAULTS
+    restart_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One architecture. `nodes` is in start order; `core` names the node that `target: core` means."""
+
+    name: str
+    year: int | None
+    architecture: str
+    client: ClientKind
+    core: str
+    nodes: tuple[NodeRole, ...]
+
+    def node(self, name: str) -> NodeRole | None:
+        """The node called `name`, or None."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+
+MONOLITH = Generation(
+    name="monolith",
+    year=2011,
+    architecture="XMPP, one process",
+    client="xmpp",
+    core="server",
+    nodes=(NodeRole("server", "core", restart_after_s=0.0),),
+)
+
+SHARDED = Generation(
+    name="sharded",
+    year=2015,
+    architecture="application tier over a sharded, replicated MySQL cluster",
+    client="http",
+    core="shard-0-primary",
+    nodes=(
+        NodeRole("shard-0-primary", "core", restart_after_s=5.0),
+        NodeRole("shard-0-replica", "replica", restart_after_s=5.0),
+        NodeRole("shard-1-primary", "core", restart_after_s=5.0),
+        NodeRole("shard-1-replica", "replica", restart_after_s=5.0),
+        NodeRole("failover", "control", restart_after_s=0.0),
+        NodeRole("api-1", "edge", restart_after_s=0.0),
+        NodeRole("api-2", "edge", restart_after_s=0.0),
+    ),
+)
+
+MICROSERVICES = Generation(
+    name="microservices",
+    year=2020,
+    architecture="microservices on a replicated log",
+    client="websocket",
+    core="nats-1",
+    nodes=(
+        # The supervisor owns its nodes as a container engine's agent does; without one there is
+        # nobody to restart it, so no fault may be aimed at it.
+        NodeRole("supervisor", "control", faults=frozenset()),
+        NodeRole("nats-1", "core"),
+        NodeRole("nats-2", "core"),
+        NodeRole("nats-3", "core"),
+        NodeRole("auth", "service"),
+        NodeRole("sequence", "service"),
+        NodeRole("inbox", "service"),
+        NodeRole("message-1", "service"),
+        NodeRole("message-2", "service"),
+        NodeRole("gateway-1", "edge"),
+        NodeRole("gateway-2", "edge"),
+    ),
+)
+
+GENERATIONS: Mapping[str, Generation] = {
+    generation.name: generation for generation in (MONOLITH, SHARDED, MICROSERVICES)
+}
+
+
+def noop(client: ClientKind) -> Generation:
+    """The calibration target in `client`'s protocol: it acknowledges at once and keeps nothing."""
+    return Generation(
+        name="noop",
+        year=None,
+        architecture=f"calibration target, {client}",
+        client=client,
+        core="noop",
+        nodes=(NodeRole("noop", "core", restart_after_s=0.0),),
+    )

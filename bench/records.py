@@ -1,0 +1,223 @@
+"""The values that cross boundaries: frozen, with units in their names; and the CSV files' columns.
+
+A `*Row` class is one row of the CSV file its docstring names: the fields, in order, are the columns.
+Times called `*_s` in rows are seconds from the trial's origin, the moment its first stage begins
+(before it they are negative). Missing is None here and an empty cell there, never 0.
+
+`SCHEMA_VERSION` counts changes to any of them:
+1  the first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+SCHEMA_VERSION = 1
+
+Outcome = Literal["ok", "failed", "unknown"]
+OUTCOMES: Sequence[Outcome] = ("ok", "failed", "unknown")
+Measure = Literal["response", "service", "lag", "delivery"]
+MEASURES: Sequence[Measure] = ("response", "service", "lag", "delivery")
+
+LOWEST_LATENCY_US = 1
+HIGHEST_LATENCY_US = 3_600_000_000
+SIGNIFICANT_DIGITS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where people connect: an edge node's address; `ca_file` is the certificate to trust under TLS."""
+
+    host: str
+    port: int
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who connects: the account's index (17), its name (`u17`) and its password."""
+
+    number: int
+    name: str
+    password: str
+
+
+class HistogramTag(NamedTuple):
+    """What one line of histograms.hlog counts; its Tag is the fields joined by `/`. Values are µs.
+
+    `response`, `service` and `lag` stand in the bin of the *intended* start, `delivery` in the bin of
+    the receipt.
+    """
+
+    generation: str
+    trial: int
+    phase: str
+    operation: str
+    outcome: Outcome
+    measure: Measure
+
+    def __str__(self) -> str:
+        return "/".join(str(part) for part in self)
+
+    @classmethod
+    def parse(cls, text: str) -> "HistogramTag":
+        """The tag written by str(); raises ValueError for anything else."""
+        generation, trial, phase, operation, outcome, measure = text.split("/")
+        if outcome not in OUTCOMES or measure not in MEASURES:
+            raise ValueError(f"not a histogram tag: {text!r}")
+        return cls(generation, int(trial), phase, operation, outcome, measure)
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """timeline.csv: one bin of one operation; sorted by generation, trial, bin_start_s, operation.
+
+    By intended start: `offered` arrivals of the schedule; of them `sent`, `shed` (never sent, too many
+    in flight), and by outcome `ok`, `failed`, `unknown` (no answer within the timeout); `on_time` are
+    those acknowledged within the SLO. offered = shed + ok + failed + unknown once the bin is settled.
+    By the clock: `acknowledged_in_bin`, `delivered_in_bin`, and `backlog`, the messages attempted and
+    not yet acknowledged at the bin's end. Percentiles are empty where n(1-q) < 10.
+    """
+
+    generation: str
+    trial: int
+    phase: str
+    bin_start_s: float
+    bin_width_s: float
+    operation: str
+    offered: int
+    sent: int
+    shed: int
+    ok: int
+    failed: int
+    unknown: int
+    on_time: int
+    acknowledged_in_bin: int
+    delivered_in_bin: int
+    backlog: int
+    response_p50_ms: float | None
+    response_p95_ms: float | None
+    response_p99_ms: float | None
+    delivery_p95_ms: float | None
+    lag_p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """faults.csv: one step of one fault, `inject` or `heal`, with its invoke and its completion.
+
+    `fault` numbers the faults of a trial from 1. `completed_s` is when it was confirmed (the process
+    reaped, stopped or started), None where it was not; `detail` then says why.
+    """
+
+    generation: str
+    trial: int
+    fault: int
+    kind: str
+    node: str
+    step: Literal["inject", "heal"]
+    planned_s: float
+    invoked_s: float
+    completed_s: float | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryRow:
+    """recovery.csv: one fault of one trial, and when what happened after it.
+
+    Times are on the trial's clock; None where it did not happen or could not be told. `outcome`:
+    `no impact` (never unhealthy), `recovered`, `not recovered` (then `time_to_recover_s` is None and
+    `censored_at_s` is how long it was watched: the figure is `> censored_at_s`), `unknown` (no
+    baseline, with `detail`). `resolution_s` is the bin's width: no time here is finer.
+    time_to_recover_s = restored_s - injected_s, 0 where there was no impact.
+    """
+
+    generation: str
+    trial: int
+    fault: int
+    kind: str
+    node: str
+    outcome: Literal["no impact", "recovered", "not recovered", "unknown"]
+    injected_s: float | None
+    impact_s: float | None
+    detected_s: float | None
+    first_success_s: float | None
+    restored_s: float | None
+    caught_up_s: float | None
+    time_to_recover_s: float | None
+    time_to_catch_up_s: float | None
+    censored_at_s: float | None
+    resolution_s: float | None
+    unhealthy_s: float | None
+    relapses: int | None
+    lost_goodput_messages: float | None
+    baseline_p95_ms: float | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryRow:
+    """telemetry.csv: one reading of one device. `subject` is a node, `generator`, or `host`.
+
+    Node metrics: `cpu_seconds` (seconds of CPU used since its process started; falls when the process
+    is a new one), `resident_bytes`. Host: `cpu_pressure_ratio`, `steal_ratio`, `foreign_cpu_ratio`,
+    `sleep_overshoot_ms`. Generator: `cpu_ratio` of its core, `cpu_seconds`, `resident_bytes`.
+    """
+
+    generation: str
+    trial: int
+    t_s: float
+    subject: str
+    metric: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """audit.csv: every message of one phase accounted for; the phase is that of its intended start.
+
+    lost = acknowledged and never delivered; phantom = delivered and never attempted; rescued = not
+    acknowledged and delivered all the same; duplicated = delivered again, counted each time after the
+    first; reordered = delivered after a later message of the same conversation and sender; corrupt =
+    the body's CRC does not match. `verdict`: `complete` (nothing lost, phantom, or corrupt),
+    `violated`, `unknown` (not drained: `detail` says what was missing). Phase `all` sums up.
+    """
+
+    generation: str
+    trial: int
+    phase: str
+    attempted: int
+    acknowledged: int
+    refused: int
+    unknown: int
+    delivered: int
+    lost: int
+    phantom: int
+    rescued: int
+    duplicated: int
+    reordered: int
+    corrupt: int
+    resent: int
+    drained: bool
+    verdict: Literal["complete", "violated", "unknown"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """summary.csv, tidy: one metric of one phase. `n` is the count of samples the value rests on.
+
+    `operation` is empty for what belongs to no single operation. Percentile metrics are called
+    `response_p99` and so on, in ms.
+    """
+
+    generation: str
+    trial: int
+    phase: str
+    operation: str
+    metric: str
+    value: float | None
+    unit: str
+    n: int

@@ -1,0 +1,1 @@
+"""Turns analysed figures into something to look at; computes nothing."""

@@ -1,0 +1,1 @@
+"""Devices that are read once a second during a trial: nodes, host, generator."""

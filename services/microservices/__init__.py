@@ -1,0 +1,1 @@
+"""2020: small services on a replicated log (NATS JetStream)."""

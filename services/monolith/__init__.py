@@ -1,0 +1,1 @@
+"""2011: one process does everything, in real XMPP."""

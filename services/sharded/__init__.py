@@ -1,0 +1,1 @@
+"""2015: an application tier over a sharded, replicated MariaDB cluster."""

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Makes .venv with the pinned packages. Called by make; safe to call again, at once when nothing changed.
+# What Debian packages the runs themselves need is `bench doctor --install`'s to know.
+set -eu
+cd "$(dirname "$0")"
+python=${PYTHON:-python3}
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+command -v "$python" >/dev/null || { say "no $python here; install Python 3.11 or newer"; exit 2; }
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  { say "$("$python" --version 2>&1) is too old; threegen needs 3.11 or newer (PYTHON=/path/to/python3.11 make …)"; exit 2; }
+
+wanted=$(cat requirements.txt requirements-dev.txt pyproject.toml setup.sh | cksum)
+[ "$(cat .venv/threegen-ready 2>/dev/null || true)" != "$wanted" ] || exit 0
+
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  package="python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+  if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo"; else as_root=none; fi
+  if [ "$as_root" = none ] || ! command -v apt-get >/dev/null; then
+    say "$python cannot make virtual environments; install it with: sudo apt-get install $package"; exit 2
+  fi
+  say "installing $package"
+  $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null
+fi
+
+say 'making .venv (a minute or two, once)'
+rm -f .venv/threegen-ready
+[ -x .venv/bin/python ] || "$python" -m venv --clear .venv
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+.venv/bin/python -m pip install -q -r requirements.txt -r requirements-dev.txt
+.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+printf '%s\n' "$wanted" >.venv/threegen-ready
+say 'ready'
