@@ -10,7 +10,7 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 SCHEMA_VERSION = 1
 
@@ -65,7 +65,7 @@ class HistogramTag(NamedTuple):
         generation, trial, phase, operation, outcome, measure = text.split("/")
         if outcome not in OUTCOMES or measure not in MEASURES:
             raise ValueError(f"not a histogram tag: {text!r}")
-        return cls(generation, int(trial), phase, operation, outcome, measure)
+        return cls(generation, int(trial), phase, operation, cast(Outcome, outcome), cast(Measure, measure))
 
 
 @dataclass(frozen=True, slots=True)

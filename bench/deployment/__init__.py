@@ -1,1 +1,1 @@
-"""Where a generation runs: local processes now; containers and endpoints of the user's own beside them later."""
+"""Where a generation runs: local processes now; containers and the user's own endpoints later."""
