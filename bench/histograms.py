@@ -1,0 +1,210 @@
+"""Latency histograms: HdrHistogram's buckets counted with numpy, and its log format, V2 with tags.
+
+1 µs to 1 h at three significant digits, as `records` says. `record_value` of the Python package costs
+about a microsecond a value and `reset` over a millisecond, so values are gathered in an array and
+counted a whole bin at once: `counts_of` is one bincount over `counts_index`, which is HdrHistogram's
+own bucket rule (countsArrayIndex of the Java original), vectorised.
+
+In memory a histogram is sparse: a one-second bin has some hundred occupied buckets of 23,552, and an
+hour has thousands of bins.
+
+The file (`histograms.hlog`) is what HdrHistogram's own tools read: comment lines with `#`, a legend,
+then a line for each bin, `Tag=<tag>,<start s>,<length s>,<max ms>,<base64 of the compressed V2 form>`.
+Starts are seconds from the trial's origin; the format has no sign, so a bin that began before the
+origin is written at 0. Empty histograms are not written.
+"""
+
+import binascii
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+from hdrh.codec import HdrCookieException, HdrLengthException
+from hdrh.histogram import HdrHistogram
+
+from bench.errors import RunFolderError
+from bench.records import HIGHEST_LATENCY_US, LOWEST_LATENCY_US, SIGNIFICANT_DIGITS, HistogramTag
+
+Integers = npt.NDArray[np.int64]
+
+_HALF_MAGNITUDE = 10  # 2 * 10^3 rounded up to a power of two is 2^11; half of it is 2^10
+_HALF = 1 << _HALF_MAGNITUDE
+
+LOG_HEADER = (
+    "#[threegen: values in microseconds, Interval_Max in milliseconds, times from each trial's origin]\n"
+    "#[Histogram log format version 1.3]\n"
+    # Without these two a reader takes the first line's start for the origin, and skips what is earlier.
+    "#[StartTime: 0.000 (seconds since epoch), each trial's origin]\n"
+    "#[BaseTime: 0.000 (seconds since epoch)]\n"
+    '"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"\n'
+)
+
+
+def counts_index(values_us: npt.NDArray[Any]) -> Integers:
+    """Each value's bucket. Values are µs; below 0 counts as 0, above an hour as an hour."""
+    values = np.clip(np.asarray(values_us).astype(np.int64), 0, HIGHEST_LATENCY_US)
+    bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)  # bit length; exact below 2^53
+    bucket = np.maximum(bits - (_HALF_MAGNITUDE + 1), 0)
+    index: Integers = (bucket << _HALF_MAGNITUDE) + (values >> bucket)
+    return index
+
+
+def lowest_value(index: npt.NDArray[Any]) -> Integers:
+    """The lowest value, in µs, that each bucket holds."""
+    index = np.asarray(index, dtype=np.int64)
+    bucket = np.maximum((index >> _HALF_MAGNITUDE) - 1, 0)
+    lowest: Integers = (index - (bucket << _HALF_MAGNITUDE)) << bucket
+    return lowest
+
+
+def highest_value(index: npt.NDArray[Any]) -> Integers:
+    """The highest value, in µs, that each bucket holds."""
+    index = np.asarray(index, dtype=np.int64)
+    bucket = np.maximum((index >> _HALF_MAGNITUDE) - 1, 0)
+    highest: Integers = lowest_value(index) + (np.int64(1) << bucket) - 1
+    return highest
+
+
+def counts_of(values_us: npt.NDArray[Any]) -> Integers:
+    """How many values fall into each bucket, from bucket 0 to the last one occupied; empty for none."""
+    return np.bincount(counts_index(values_us))
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """The occupied buckets, in rising order, and how many values each holds."""
+
+    index: Integers
+    count: Integers
+
+    @classmethod
+    def of_counts(cls, counts: npt.NDArray[Any]) -> Self:
+        """From one count for each bucket, 0 upwards; trailing ones may be missing."""
+        index = np.flatnonzero(counts)
+        return cls(index.astype(np.int64), counts[index].astype(np.int64))
+
+    @classmethod
+    def of_values(cls, values_us: npt.NDArray[Any]) -> Self:
+        """From the values themselves, in µs."""
+        return cls.of_counts(counts_of(values_us))
+
+    @property
+    def total(self) -> int:
+        """How many values it holds."""
+        return int(self.count.sum())
+
+    @property
+    def lowest_us(self) -> int | None:
+        """The lowest value, to the bucket's resolution; None when empty."""
+        return int(lowest_value(self.index[:1])[0]) if self.index.size else None
+
+    @property
+    def highest_us(self) -> int | None:
+        """The highest value, to the bucket's resolution; None when empty."""
+        return int(highest_value(self.index[-1:])[0]) if self.index.size else None
+
+
+def merge(histograms: Iterable[Histogram]) -> Histogram:
+    """One histogram with all values of `histograms`; empty for none."""
+    parts = list(histograms)
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Histogram.of_counts(np.zeros(0, dtype=np.int64))
+    index = np.concatenate([part.index for part in parts])
+    count = np.concatenate([part.count for part in parts])
+    counts = np.zeros(int(index.max()) + 1 if index.size else 0, dtype=np.int64)
+    np.add.at(counts, index, count)
+    return Histogram.of_counts(counts)
+
+
+def percentile(histogram: Histogram, quantile: float) -> int | None:
+    """The highest value, in µs, of the bucket in which `quantile` (0 to 1) is reached; None when empty.
+
+    The count to reach is rounded as HdrHistogram does (getValueAtPercentile), so both say the same.
+    """
+    total = histogram.total
+    if total == 0:
+        return None
+    target = max(int(100 * quantile * total / 100 + 0.5), 1)
+    position = int(np.searchsorted(np.cumsum(histogram.count), target))
+    return int(highest_value(histogram.index[position : position + 1])[0])
+
+
+def encode_line(tag: HistogramTag, start_s: float, length_s: float, values_us: npt.NDArray[Any]) -> str:
+    """The log's line for one bin's values in µs, with its line end; the empty string for no values."""
+    return encode_counts_line(tag, start_s, length_s, counts_of(values_us))
+
+
+def encode_counts_line(tag: HistogramTag, start_s: float, length_s: float, counts: npt.NDArray[Any]) -> str:
+    """As `encode_line`, from one count for each bucket (0 upwards; trailing zeros may be missing)."""
+    occupied = np.flatnonzero(counts)
+    if not occupied.size:
+        return ""
+    last = int(occupied[-1])
+    whole = HdrHistogram(LOWEST_LATENCY_US, HIGHEST_LATENCY_US, SIGNIFICANT_DIGITS)
+    np.frombuffer(whole.counts, dtype=np.uint64)[: last + 1] = counts[: last + 1]
+    whole.total_count = int(counts.sum())
+    whole.min_value = int(lowest_value(occupied[:1])[0])
+    whole.max_value = int(highest_value(occupied[-1:])[0])
+    payload = whole.encode().decode("ascii")
+    return f"Tag={tag},{max(start_s, 0):.3f},{length_s:.3f},{whole.max_value / 1000:.3f},{payload}\n"
+
+
+class LogLine(NamedTuple):
+    """One bin of one tag: times are seconds from the trial's origin."""
+
+    tag: HistogramTag
+    start_s: float
+    length_s: float
+    histogram: Histogram
+
+
+def read_log(path: Path) -> Iterator[LogLine]:
+    """The lines of an hlog file, in its order; raises RunFolderError naming the first that is not one."""
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.startswith((b"#", b'"StartTimestamp"')):
+                    continue
+                yield _decode_line(line, f"{path}: line {number}")
+    except OSError as error:
+        raise RunFolderError(f"{path}: {error.strerror}") from error
+
+
+def _decode_line(line: bytes, where: str) -> LogLine:
+    if not line.endswith(b"\n"):
+        raise RunFolderError(f"{where}: cut off: expected a whole line of a HdrHistogram log")
+    try:
+        tag, start, length, _, payload = line.decode("ascii").rstrip("\r\n").split(",")
+        if not tag.startswith("Tag="):
+            raise ValueError("no Tag=")
+        whole = HdrHistogram.decode(payload)
+        counts = np.frombuffer(whole.counts, dtype=np.uint64)
+        parsed = HistogramTag.parse(tag[4:])
+        shape = (whole.lowest_trackable_value, whole.highest_trackable_value, whole.significant_figures)
+        if shape != (LOWEST_LATENCY_US, HIGHEST_LATENCY_US, SIGNIFICANT_DIGITS):
+            raise ValueError(f"a histogram from {shape[0]} to {shape[1]} at {shape[2]} digits")
+        return LogLine(parsed, float(start), float(length), Histogram.of_counts(counts))
+    except _NOT_A_LINE as error:
+        raise RunFolderError(
+            f"{where}: {error or type(error).__name__}: expected "
+            "Tag=<generation/trial/phase/operation/outcome/measure>,<start s>,<length s>,<max>,<base64>"
+        ) from error
+
+
+_NOT_A_LINE = (
+    ValueError,  # UnicodeDecodeError and a wrong number of fields too
+    TypeError,
+    IndexError,
+    MemoryError,
+    RuntimeError,
+    binascii.Error,
+    zlib.error,
+    HdrCookieException,
+    HdrLengthException,
+)
