@@ -45,6 +45,12 @@ class Generation:
         """The node called `name`, or None."""
         return next((node for node in self.nodes if node.name == name), None)
 
+    def targets(self, target: str) -> list[NodeRole]:
+        """The nodes `target` may mean: `core` the core node, else the named one or all of a role."""
+        if target == "core":
+            target = self.core
+        return [node for node in self.nodes if target in {node.name, node.role}]
+
 
 MONOLITH = Generation(
     name="monolith",

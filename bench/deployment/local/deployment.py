@@ -7,7 +7,9 @@ their data; every step is attempted and the first error is the one that is raise
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,8 +30,6 @@ POLL_S = 0.05
 
 class LocalDeployment:
     """One generation on this host. Use as `async with`; faults are asked for by node name."""
-
-    capabilities = frozenset({"kill", "pause", "restart"})
 
     def __init__(
         self,
@@ -85,6 +85,30 @@ class LocalDeployment:
         except (OSError, ValueError):
             return None
         return pid if _alive(pid) else None
+
+    async def kill(self, node: str) -> None:
+        """SIGKILL the node's process; returns once it is reaped (or, where another node owns it, gone)."""
+        pid = self._running(node)
+        os.kill(pid, signal.SIGKILL)
+        child = self._children.get(node)
+        if child is not None:
+            await child.wait()
+        while _alive(pid):
+            await asyncio.sleep(0.001)
+
+    async def pause(self, node: str) -> None:
+        """SIGSTOP the node's process; returns once the kernel says that it is stopped."""
+        pid = self._running(node)
+        os.kill(pid, signal.SIGSTOP)
+        while _state(pid) not in {"T", None}:
+            await asyncio.sleep(0.001)
+
+    async def resume(self, node: str) -> None:
+        """SIGCONT the node's process, if it has one; one that is not paused is left alone."""
+        pid = self.pid(node)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     async def restart(self, node: str) -> None:
         """Start a node that has died, with the same command and data. One that runs is left alone."""
@@ -175,6 +199,12 @@ class LocalDeployment:
         while any(self.pid(name) is not None for name in owned) and time.monotonic() < deadline:
             await asyncio.sleep(POLL_S)
 
+    def _running(self, node: str) -> int:
+        pid = self.pid(node)
+        if pid is None:
+            raise DeploymentError(f"{node} is not running")
+        return pid
+
     def _process(self, node: str) -> Process:
         for process in self.topology.processes:
             if process.name == node:
@@ -190,8 +220,13 @@ class LocalDeployment:
 
 def _alive(pid: int) -> bool:
     """Whether `pid` runs; a zombie that nobody has reaped yet is dead."""
+    return _state(pid) not in {"Z", "X", None}
+
+
+def _state(pid: int) -> str | None:
+    """The process's state letter (proc(5), stat), None where there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+        return None
+    return stat.rpartition(")")[2].split()[0]

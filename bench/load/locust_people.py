@@ -1,0 +1,62 @@
+"""A Locust user is one person online: its greenlet logs in and listens; the dispatcher does the sending.
+
+So Locust's user count is people online and its spawn rate is logins a second. Locust's statistics are
+fed once a second with merged entries, not with an event a request: its page shows the same counts.
+Importing this module imports Locust, which patches the standard library for gevent.
+"""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+from locust import User, constant, task
+from locust.exception import StopUser
+from locust.stats import RequestStats, StatsEntry, bucket_response_time
+
+from bench.load.crowd import Crowd
+from bench.load.recorder import LOGIN, SEND, Recorder
+
+METHOD = "threegen"
+
+
+def person_user(crowd: Crowd) -> type[User]:
+    """The user class of one crowd."""
+
+    class PersonOnline(User):  # type: ignore[misc]
+        """One person of the crowd."""
+
+        wait_time = constant(0)
+
+        @task
+        def live(self) -> None:
+            crowd.live(crowd.next_person())
+            raise StopUser
+
+    return PersonOnline
+
+
+def feed(stats: RequestStats, recorder: Recorder) -> None:
+    """Merge what the recorder has counted since the last call into Locust's statistics."""
+    for operation in (LOGIN, SEND):
+        second = recorder.take_second(operation)
+        if not second.answered:
+            continue
+        now = time.time()
+        fresh = StatsEntry(stats, operation, METHOD)
+        fresh.num_requests = second.answered
+        fresh.num_failures = second.failed
+        fresh.last_request_timestamp = now
+        fresh.num_reqs_per_sec = defaultdict(int, {int(now): second.answered})
+        fresh.num_fail_per_sec = defaultdict(int, {int(now): second.failed} if second.failed else {})
+        response_ms = np.frombuffer(second.response_us, dtype=np.int64) // 1000
+        if len(response_ms):
+            fresh.total_response_time = int(response_ms.sum())
+            fresh.min_response_time = int(response_ms.min())
+            fresh.max_response_time = int(response_ms.max())
+        # Answers that came too late to be timed are requests without a time, as Locust has it.
+        fresh.num_none_requests = second.answered - len(response_ms)
+        for value, count in zip(*np.unique(response_ms, return_counts=True), strict=True):
+            rounded = bucket_response_time(int(value))
+            fresh.response_times[rounded] = fresh.response_times.get(rounded, 0) + int(count)
+        stats.get(operation, METHOD).extend(fresh)
+        stats.total.extend(fresh)

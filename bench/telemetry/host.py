@@ -1,0 +1,52 @@
+"""The host's own pressure: what else may be disturbing the measurement.
+
+Ratios are over the time since the last sample, of all cores together. `cpu_pressure_ratio` is the
+share of time in which some task waited for a CPU (`/proc/pressure/cpu`, "some"); `steal_ratio` what
+the hypervisor took; `busy_ratio` what anybody used. The canary sleeps for 1 ms and says how much
+longer it took.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from bench.telemetry.reading import Reading
+
+PRESSURE = Path("/proc/pressure/cpu")
+CANARY_S = 0.001
+
+
+class Host:
+    """Keeps the counters of the last sample; the first sample gives only the canary."""
+
+    def __init__(self, pressure: Path = PRESSURE) -> None:
+        self._pressure = pressure
+        self._last: tuple[float, float | None, psutil._common.scputimes] | None = None  # type: ignore[name-defined]
+
+    def sample(self) -> Iterator[Reading]:
+        """The readings since the last sample; a counter that the kernel does not have is left out."""
+        before = time.perf_counter()
+        time.sleep(CANARY_S)
+        overshoot_s = time.perf_counter() - before - CANARY_S
+        yield Reading("host", "sleep_overshoot_ms", overshoot_s * 1000, "ms")
+        now_s, stalled_us, cpu = time.monotonic(), self._stalled_us(), psutil.cpu_times()
+        if self._last is not None:
+            then_s, then_us, then = self._last
+            total = sum(cpu) - sum(then)
+            if stalled_us is not None and then_us is not None and now_s > then_s:
+                share = (stalled_us - then_us) / 1e6 / (now_s - then_s)
+                yield Reading("host", "cpu_pressure_ratio", share, "")
+            if total > 0:
+                yield Reading("host", "steal_ratio", (cpu.steal - then.steal) / total, "")
+                idle = cpu.idle + cpu.iowait - then.idle - then.iowait
+                yield Reading("host", "busy_ratio", 1 - idle / total, "")
+        self._last = now_s, stalled_us, cpu
+
+    def _stalled_us(self) -> float | None:
+        try:
+            some = self._pressure.read_text().splitlines()[0]
+            return float(some.rpartition("total=")[2])
+        except (OSError, ValueError, IndexError):
+            return None
