@@ -1,0 +1,117 @@
+"""What manifest.json says of a run: which plan, which machine, which versions, and how far it came.
+
+The manifest is the run folder's commit record: rows of a trial count once the manifest names the trial,
+so a run that dies between two trials keeps the whole earlier ones and nothing of the half one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from bench.records import SCHEMA_VERSION
+
+Status = Literal["planned", "measured", "analysed"]
+Ended = Literal["running", "complete", "interrupted", "failed"]
+TrialStatus = Literal["complete", "interrupted", "failed", "void"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine. `fingerprint` is equal for two runs whose figures may be set side by side."""
+
+    fingerprint: str
+    cpu_model: str
+    cores: int
+    memory_bytes: int
+    kernel: str
+    os: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of a trial, in seconds from the trial's origin; named as the plan's stage is."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One repetition of one generation. `origin_ns` is CLOCK_MONOTONIC at 0 s of its rows' times.
+
+    `detail` says why it is not complete. A `void` trial is kept and never believed.
+    """
+
+    generation: str
+    trial: int
+    status: TrialStatus
+    origin_ns: int
+    phases: tuple[Phase, ...] = ()
+    detail: str = ""
+    sut_cores: tuple[int, ...] = ()
+    generator_cores: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """manifest.json. `reached` is a sentence: how far the run came. `created_utc` is ISO 8601.
+
+    `versions` names everything whose version may change a figure: python, threegen, git (the commit,
+    with `+dirty` where the tree had changes), locust, mariadbd, nats-server.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    run: str
+    created_utc: str
+    profile: str
+    plan_digest: str
+    host: Host
+    versions: Mapping[str, str]
+    status: Status = "planned"
+    ended: Ended = "running"
+    reached: str = ""
+    error: str | None = None
+    trials: tuple[Trial, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    def with_trial(self, trial: Trial) -> Self:
+        """The same manifest with one trial more, last."""
+        return replace(self, trials=(*self.trials, trial))
+
+    def to_json(self) -> str:
+        """As the file holds it: readable, in the order of the fields."""
+        fields: dict[str, Any] = asdict(self)
+        ordered = {"schema_version": fields.pop("schema_version"), **fields}
+        return json.dumps(ordered, indent=1, ensure_ascii=False, default=dict) + "\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Manifest":
+        """What to_json wrote; raises ValueError with one line: which key, what was got and expected."""
+        try:
+            raw = json.loads(data)
+        except ValueError as error:  # not JSON, cut off, or not UTF-8
+            raise ValueError(f"not JSON: {error}") from error
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if not isinstance(version, int):
+            raise ValueError(
+                f"schema_version: expected an integer from 1 to {SCHEMA_VERSION}, got {version!r}"
+            )
+        if not 1 <= version <= SCHEMA_VERSION:
+            raise ValueError(
+                f"schema_version: expected 1 to {SCHEMA_VERSION}, got {version}: "
+                "a newer threegen wrote this run; read it with that one"
+            )
+        try:
+            return _ADAPTER.validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise ValueError(f"{key}: {first['msg']}, got {str(first['input'])[:60]!r}") from error
+
+
+_ADAPTER: TypeAdapter[Manifest] = TypeAdapter(Manifest)
