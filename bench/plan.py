@@ -18,6 +18,8 @@ from bench.profile import Profile
 FAULT_BIN_WIDTH_S = 0.1
 PLAIN_BIN_WIDTH_S = 1.0
 PASSWORD = "correct horse battery staple"
+PROBES = 2
+"""People beyond the plan's clients, between whom the readiness message passes."""
 START_ESTIMATE_S = {"monolith": 2.0, "sharded": 9.0, "microservices": 9.0}
 STOP_ESTIMATE_S = 2.0
 
@@ -177,6 +179,20 @@ def make_plan(profile: Profile) -> Plan:
         drain_quiet_s=profile.drain.quiet,
         drain_limit_s=profile.drain.limit,
         bin_width_s=FAULT_BIN_WIDTH_S if profile.faults else PLAIN_BIN_WIDTH_S,
+    )
+
+
+def single(generation: str, clients: int) -> Plan:
+    """A plan with accounts and no load, for a generation that is only to be up."""
+    return make_plan(
+        Profile.model_validate(
+            {
+                "name": "up",
+                "generations": [generation],
+                "population": {"clients": clients},
+                "load": {"stages": [{"name": "none", "kind": "steady", "duration": "1s", "rate": "0/s"}]},
+            }
+        )
     )
 
 

@@ -89,7 +89,7 @@ class Ledger:
     ) -> list[AuditRow]:
         """A row a phase, in order, then phase `all`, which alone knows phantoms and resends."""
         flags = np.frombuffer(bytes(self._flags), dtype=np.uint8)
-        ends = [*self._phase_starts[1:], len(flags)]
+        ends = [*self._phase_starts[1:], len(flags)][: len(self._phases)]
         extra = np.zeros(len(self._phases), dtype=int)
         for sequence in self._extra_deliveries:
             extra[bisect_right(self._phase_starts, sequence) - 1] += 1

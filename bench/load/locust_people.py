@@ -22,7 +22,7 @@ METHOD = "threegen"
 def person_user(crowd: Crowd) -> type[User]:
     """The user class of one crowd."""
 
-    class PersonOnline(User):  # type: ignore[misc]
+    class PersonOnline(User):
         """One person of the crowd."""
 
         wait_time = constant(0)

@@ -11,17 +11,20 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
-from bench.deployment.local.process import end, last_line, run_to_end, spawn
+from bench.children import end, last_line, run_to_end, spawn
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.errors import DeploymentError
 from bench.records import Endpoint
+
+Prove = Callable[[Sequence[Endpoint]], Awaitable[None]]
+"""Passes a real message through the generation, or raises."""
 
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 3.0
@@ -38,12 +41,14 @@ class LocalDeployment:
         logs: Path,
         *,
         cores: frozenset[int] | None = None,
+        prove: Prove | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.topology = topology
         self._site = site
         self._logs = logs
         self._cores = cores
+        self._prove = prove
         self._say = say
         self._children: dict[str, asyncio.subprocess.Process] = {}
 
@@ -133,6 +138,9 @@ class LocalDeployment:
             if process.owner is None:
                 await self._start(process)
         await self._wait_ready()
+        if self._prove is not None:
+            self._say("passing a message through")
+            await self._prove(self.endpoints)
 
     async def _start(self, process: Process) -> None:
         child = await spawn(process.command, self._log(process.name), cores=self._cores)

@@ -41,19 +41,21 @@ async def spawn(
     log: Path,
     *,
     cores: frozenset[int] | None = None,
-    cwd: Path | None = None,
+    talk: bool = False,
 ) -> asyncio.subprocess.Process:
-    """Start `command` with its output appended to `log`; raises DeploymentError where it cannot be."""
+    """Start `command` with its output appended to `log`; raises DeploymentError where it cannot be.
+
+    With `talk`, its standard input and output are pipes, and only its errors go to the log.
+    """
     assert threading.current_thread() is threading.main_thread()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         try:
             return await asyncio.create_subprocess_exec(
                 *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
+                stdin=asyncio.subprocess.PIPE if talk else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE if talk else out,
                 stderr=out,
-                cwd=cwd,
                 start_new_session=True,
                 preexec_fn=die_with_parent(cores),
             )

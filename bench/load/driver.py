@@ -1,0 +1,168 @@
+"""The conductor's end of a load process: starts it, speaks its lines, and gets back what it wrote.
+
+Runs in the harness, on asyncio; the load process itself is __main__.py, on gevent.
+"""
+
+import asyncio
+import contextlib
+import csv
+import json
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.children import end, last_line, run_to_end, spawn
+from bench.errors import DeploymentError, LoadError
+from bench.load.trial import Assignment
+from bench.records import AuditRow, Endpoint, TimelineRow
+
+STOP_GRACE_S = 4.0
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a load process left behind: whole where it finished, as far as it came where it did not."""
+
+    timeline: Sequence[TimelineRow]
+    audit: Sequence[AuditRow]
+    hlog_text: str
+
+
+class LoadDriver:
+    """One load process, as `async with`. Leaving stops it; `measured` can be read from then on."""
+
+    def __init__(
+        self,
+        plan_file: Path,
+        assignment: Assignment,
+        out: Path,
+        log: Path,
+        *,
+        cores: frozenset[int] | None,
+        progress: Progress,
+    ) -> None:
+        self._command = (
+            *(sys.executable, "-m", "bench.load", "--plan", str(plan_file)),
+            *("--assignment", assignment.to_json(), "--out", str(out)),
+        )
+        self._out = out
+        self._log = log
+        self._cores = cores
+        self._progress = progress
+        self._child: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The load process's id while it runs."""
+        child = self._child
+        return child.pid if child is not None and child.returncode is None else None
+
+    async def __aenter__(self) -> Self:
+        self._out.mkdir(parents=True)
+        self._child = await spawn(self._command, self._log, cores=self._cores, talk=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._child is not None
+        if self._child.returncode is None:
+            with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+                await self._say("stop")
+                await asyncio.wait_for(self._until("finished"), STOP_GRACE_S)
+        await end(self._child, grace_s=1.0)
+
+    async def online(self, timeout_s: float) -> None:
+        """Return once everybody is online; raises LoadError where somebody is refused or late."""
+        try:
+            await asyncio.wait_for(self._until("online"), timeout_s)
+        except TimeoutError as error:
+            raise LoadError(f"not everybody was online within {timeout_s:g} s; see {self._log}") from error
+
+    async def begin(self, origin_ns: int) -> None:
+        """Let the first stage begin at this CLOCK_MONOTONIC moment."""
+        await self._say(f"begin {origin_ns}")
+
+    async def finished(self) -> Mapping[str, Any]:
+        """Return the closing report once the load is drained and written; raises LoadError where it broke."""
+        return await self._until("finished")
+
+    def measured(self) -> Measured:
+        """What it wrote; call after leaving."""
+        timeline = _read_timeline(self._out / "timeline.csv")
+        try:
+            audit = [AuditRow(**row) for row in json.loads((self._out / "audit.json").read_text())]
+        except (OSError, ValueError):
+            audit = []
+        try:
+            hlog_text = (self._out / "histograms.hlog").read_text()
+        except OSError:
+            hlog_text = ""
+        whole = hlog_text[: hlog_text.rfind("\n") + 1]  # a killed process may leave half a line
+        return Measured(timeline, audit, whole)
+
+    async def _say(self, line: str) -> None:
+        assert self._child is not None
+        assert self._child.stdin is not None
+        self._child.stdin.write(line.encode() + b"\n")
+        await self._child.stdin.drain()
+
+    async def _until(self, wanted: str) -> Mapping[str, Any]:
+        """Pass on progress until the load process says `wanted`; that report."""
+        assert self._child is not None
+        assert self._child.stdout is not None
+        while line := await self._child.stdout.readline():
+            try:
+                report = json.loads(line)
+            except ValueError:
+                continue  # a stray print of a library
+            self._progress(report)
+            if report["event"] == wanted:
+                return typing.cast(Mapping[str, Any], report)
+            if report["event"] == "failed":
+                raise LoadError(report["error"])
+        code = await self._child.wait()
+        raise LoadError(
+            f"the load process ended with {code}: {last_line(self._log)} (all of it: {self._log})"
+        )
+
+
+async def prove(client: str, endpoints: Sequence[Endpoint], people: int, password: str, log: Path) -> None:
+    """Pass a real message between the last two of `people`; raises DeploymentError where none arrives."""
+    assignment = Assignment("probe", client, 0, 0, 0, tuple(endpoints))
+    command = (
+        *(sys.executable, "-m", "bench.load.probe", "--assignment", assignment.to_json()),
+        *("--people", str(people), "--password", password),
+    )
+    try:
+        await run_to_end(command, log, timeout_s=45)
+    except DeploymentError as error:
+        raise DeploymentError(f"no message came through: {error}") from error
+
+
+def _read_timeline(path: Path) -> list[TimelineRow]:
+    """The whole rows of the load process's own timeline; a last line cut short is dropped."""
+    try:
+        text = path.read_text()
+    except OSError:
+        return []
+    kinds = typing.get_type_hints(TimelineRow)
+    reader = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    next(reader, None)
+    return [
+        TimelineRow(
+            *(_cell(kinds[column.name], cell) for column, cell in zip(fields(TimelineRow), row, strict=True))
+        )
+        for row in reader
+    ]
+
+
+def _cell(kind: Any, text: str) -> Any:
+    if kind in (str, int, float):
+        return kind(text)
+    return float(text) if text else None
