@@ -1,0 +1,17 @@
+"""The monolith on this host: one server, its journal on a real disk, without TLS.
+
+Connections stay on the loopback and every generation goes without TLS, so that what is compared is
+the architectures. The server's TLS is for `external` deployments and has tests of its own.
+"""
+
+from bench.deployment.local.topology import Site, Topology
+from bench.records import Endpoint
+
+NODE = "server"
+
+
+def topology(site: Site) -> Topology:
+    """One process, `server`; people connect to it."""
+    port = site.port()
+    server = site.stub("server", NODE, {"port": port, "people": site.people, "data_dir": site.data(NODE)})
+    return Topology(processes=(server,), endpoints=(Endpoint(site.host, port),))
