@@ -158,7 +158,7 @@ def up(results: Path, generation: str, clients: int) -> None:
 
         def announce(deployment: Any) -> None:
             watcher.step("up")
-            console.print(show_up(generation, deployment, the_plan))
+            console.print(show_up(generation, deployment.endpoints, deployment.views(), the_plan))
 
         _drive(conductor.keep_up(the_plan, results, watcher, announce))
     click.echo("stopped", err=True)

@@ -24,12 +24,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import doctor, machine
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.topology import Site
 from bench.errors import MachineError
 from bench.faults import Nemesis
+from bench.generations import GENERATIONS
 from bench.load.driver import LoadDriver, prove
 from bench.load.population import contacts
 from bench.load.trial import Assignment
@@ -60,6 +61,7 @@ async def run(plan: Plan, results: Path, project: Path, watcher: Watcher) -> Run
     An interrupt (cancellation) ends it within seconds; the folder is then `interrupted`. Raises
     MachineError before anything was made, RunError after a trial broke (`failed`).
     """
+    _require_programs(plan)
     with host_lock():
         clear_leftovers(results)
         _refuse_memory_disk(results)
@@ -96,6 +98,7 @@ async def run(plan: Plan, results: Path, project: Path, watcher: Watcher) -> Run
 
 async def keep_up(plan: Plan, results: Path, watcher: Watcher, announce: Any) -> None:
     """Start the plan's first generation, call `announce(deployment)`, and keep it up until cancelled."""
+    _require_programs(plan)
     with host_lock():
         clear_leftovers(results)
         _refuse_memory_disk(results)
@@ -255,6 +258,12 @@ def _close(folder: RunFolder, how: Ended, reached: str, error: BaseException | N
             error=str(error) if isinstance(error, Exception) else None,
         )
     )
+
+
+def _require_programs(plan: Plan) -> None:
+    """Refuse before anything is started, not in the middle of a run."""
+    for generation in plan.generations:
+        doctor.require(GENERATIONS[generation].programs)
 
 
 def _refuse_memory_disk(results: Path) -> None:

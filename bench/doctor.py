@@ -15,21 +15,11 @@ from typing import Literal
 
 from bench import machine
 from bench.errors import MachineError
+from bench.records import Finding
 
 Purpose = Literal["runs", "tests"]
-Level = Literal["well", "poor", "missing"]
 FREE_DISK_BYTES = 2_000_000_000
 OPEN_FILES = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `missing` stops a run, `poor` only makes it worse; `mend` is what to do."""
-
-    name: str
-    level: Level
-    found: str
-    mend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +66,13 @@ def missing_programs(purpose: Purpose) -> list[SystemProgram]:
         for program in PROGRAMS
         if program.purpose in {"runs", purpose} and machine.find_program(program.name) is None
     ]
+
+
+def require(programs: Sequence[str]) -> None:
+    """Raise MachineError, with what mends it, for the first of `programs` that is not on this machine."""
+    for finding in (*_programs("runs"), _nats_server()):
+        if finding.name in programs and finding.level == "missing":
+            raise MachineError(f"{finding.name}: {finding.found}; install it with: {finding.mend}")
 
 
 def install(purpose: Purpose, say: Callable[[str], None]) -> None:

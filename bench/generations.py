@@ -32,7 +32,10 @@ class NodeRole:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One architecture. `nodes` is in start order; `core` names the node that `target: core` means."""
+    """One architecture. `nodes` is in start order; `core` names the node that `target: core` means.
+
+    `programs` are the system's programs that its nodes need, beside this project's own.
+    """
 
     name: str
     year: int | None
@@ -40,6 +43,7 @@ class Generation:
     client: ClientKind
     core: str
     nodes: tuple[NodeRole, ...]
+    programs: tuple[str, ...] = ()
 
     def node(self, name: str) -> NodeRole | None:
         """The node called `name`, or None."""
@@ -76,6 +80,7 @@ SHARDED = Generation(
         NodeRole("api-1", "edge", restart_after_s=0.0),
         NodeRole("api-2", "edge", restart_after_s=0.0),
     ),
+    programs=("mariadbd", "mariadb-install-db"),
 )
 
 MICROSERVICES = Generation(
@@ -99,6 +104,7 @@ MICROSERVICES = Generation(
         NodeRole("gateway-1", "edge"),
         NodeRole("gateway-2", "edge"),
     ),
+    programs=("nats-server",),
 )
 
 GENERATIONS: Mapping[str, Generation] = {

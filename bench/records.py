@@ -42,6 +42,25 @@ class Person:
     password: str
 
 
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node to look into: `admin_url` has `/healthz`, `/readyz` and `/metrics`, where it has any."""
+
+    name: str
+    pid: int | None
+    admin_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something on this machine: `missing` stops a run, `poor` makes it worse; `mend` is what to do."""
+
+    name: str
+    level: Literal["well", "poor", "missing"]
+    found: str
+    mend: str = ""
+
+
 class HistogramTag(NamedTuple):
     """What one line of histograms.hlog counts; its Tag is the fields joined by `/`. Values are µs.
 

@@ -7,10 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.doctor import Finding
 from bench.errors import BenchError
 from bench.generations import GENERATIONS
 from bench.profile import load_profile
+from bench.records import Finding
 from bench.results import list_runs
 
 _MARKS = {"well": ("✓", "green"), "poor": ("!", "yellow"), "missing": ("✗", "red")}

@@ -21,7 +21,7 @@ import aiohttp
 from bench.children import end, last_line, run_to_end, spawn
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.errors import DeploymentError
-from bench.records import Endpoint
+from bench.records import Endpoint, NodeView
 
 Prove = Callable[[Sequence[Endpoint]], Awaitable[None]]
 """Passes a real message through the generation, or raises."""
@@ -77,6 +77,10 @@ class LocalDeployment:
     def nodes(self) -> dict[str, int | None]:
         """Process id by node name; None for a node that is down at this moment."""
         return {process.name: self.pid(process.name) for process in self.topology.processes}
+
+    def views(self) -> list[NodeView]:
+        """Every node as a user may look at it, in start order."""
+        return [NodeView(p.name, self.pid(p.name), p.admin_url) for p in self.topology.processes]
 
     def pid(self, node: str) -> int | None:
         """The node's process id, or None where it is not running."""

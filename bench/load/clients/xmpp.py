@@ -317,7 +317,7 @@ class XmppConnection:
             elif not self._asking_later:
                 # The server answers before it has taken charge: asking at once again would only spin.
                 self._asking_later = True
-                gevent.spawn_later(ASK_AGAIN_S, self._ask_again, self._wire)
+                gevent.spawn_later(ASK_AGAIN_S, self._ask_again, self._connected())
 
     def _ask(self) -> None:
         self._asked = self._answered + 1
