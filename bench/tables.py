@@ -14,7 +14,7 @@ import types
 import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,10 @@ from bench.errors import RunFolderError
 SIGNED_COLUMNS = frozenset(
     {"bin_start_s", "t_s", "planned_s", "invoked_s", "completed_s", "value"}
     | {"injected_s", "impact_s", "detected_s", "first_success_s", "restored_s", "caught_up_s"}
-    # Goodput in by-the-clock terms may pass what is offered while a backlog drains.
-    | {"lost_goodput_messages"}
 )
 """Columns whose numbers may be below zero; a negative number anywhere else is refused."""
+
+Row = TypeVar("Row")
 
 _TRUTH = {"true": True, "false": False}
 
@@ -101,6 +101,15 @@ def from_csv(row_class: type, data: bytes, where: str) -> pd.DataFrame:
 def frame(row_class: type, rows: Iterable[Any]) -> pd.DataFrame:
     """The DataFrame that reading the rows back from a file gives."""
     return from_csv(row_class, to_csv(row_class, rows).encode(), row_class.__name__)
+
+
+def read_rows(row_class: type[Row], data: bytes, where: str) -> list[Row]:
+    """The file's rows as the frozen values they were written from; checked as `from_csv` does."""
+    table = from_csv(row_class, data, where)
+    return [
+        row_class(*(None if pd.isna(cell) else cell for cell in row))
+        for row in table.astype(object).itertuples(index=False, name=None)
+    ]
 
 
 def _records(data: bytes, where: str) -> list[list[str]]:

@@ -22,7 +22,7 @@ from bench.records import (
     TimelineRow,
 )
 from bench.results import RunFolder, find, list_runs, read_published
-from bench.tables import columns, to_csv
+from bench.tables import columns, read_rows, to_csv
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = datetime(2026, 3, 1, 12, 30, 5, tzinfo=UTC)
@@ -105,6 +105,11 @@ def test_what_is_added_is_what_is_read(measured: RunFolder) -> None:
     assert evidence.audit["drained"].tolist() == [True]
     (histogram,) = evidence.histograms
     assert (histogram.start_s, histogram.histogram.total) == (6.0, 2)
+
+
+@pytest.mark.parametrize("row", [timeline_row(), FAULT, TELEMETRY, AUDIT, RECOVERY, SUMMARY])
+def test_rows_are_read_back_as_the_values_they_were(row: object) -> None:
+    assert read_rows(type(row), to_csv(type(row), [row]).encode(), "x.csv") == [row]
 
 
 def test_the_files_are_the_golden_ones(measured: RunFolder) -> None:

@@ -1,0 +1,249 @@
+"""The one entry to the analysis: from a run's evidence to everything a report shows.
+
+A figure of a generation is the median over its complete trials; where it has none, over what there is,
+and it is marked. Times to recover are of each trial's first fault, so that trials with several faults
+weigh the same as those with one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.incidents import Incident, incidents, median_recovery
+from bench.analysis.metrics import summarise
+from bench.analysis.planned import generations, headline_phase, slo
+from bench.analysis.published import Cell, beside_published
+from bench.analysis.recovery import recoveries
+from bench.evidence import Evidence, PublishedRow
+from bench.manifest import Manifest, Trial
+from bench.records import RecoveryRow, SummaryRow
+
+FIGURES: Mapping[str, tuple[str, str]] = {
+    "tps": ("", "tps"),
+    "response_p50_ms": ("send", "response_p50"),
+    "response_p99_ms": ("send", "response_p99"),
+    "delivery_p99_ms": ("send", "delivery_p99"),
+    "cpu_us_per_transaction": ("", "cpu_us_per_transaction"),
+    "slo_share": ("send", "slo_share"),
+    "offered_rate": ("send", "offered_rate"),
+}
+"""Headline figure by name: the operation and metric in summary.csv that it is the median of."""
+CARRIED_SHARE = 0.99
+"""Acknowledged over offered from which on TPS is what was asked for, and not what a system can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The audits of one generation's trials, added up. `verdict` is the worst of them.
+
+    `rate_bound` is the highest rate of loss that zero losses in `acknowledged` leave possible at 95 %
+    (3/n, the rule of three); None where there are losses, or nothing was acknowledged.
+    """
+
+    acknowledged: int
+    delivered: int
+    lost: int
+    phantom: int
+    duplicated: int
+    reordered: int
+    corrupt: int
+    rescued: int
+    verdict: str
+    detail: str
+    rate_bound: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One generation's line of the closing table; None is not measured.
+
+    `recovery_censored` says that `time_to_recover_s` is a lower bound. `trials` are those the figures
+    are of; `complete` is False where none of them ran to its end.
+    """
+
+    generation: str
+    tps: float | None
+    response_p50_ms: float | None
+    response_p99_ms: float | None
+    delivery_p99_ms: float | None
+    cpu_us_per_transaction: float | None
+    slo_share: float | None
+    offered_rate: float | None
+    time_to_recover_s: float | None
+    recovery_censored: bool
+    losses: Losses | None
+    trials: int
+    complete: bool
+
+    @property
+    def carried(self) -> bool:
+        """Whether the system carried all the load it was offered, so that its capacity is not known."""
+        if self.tps is None or not self.offered_rate:
+            return False
+        return self.tps >= CARRIED_SHARE * self.offered_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Everything a report shows of a run; nothing in it needs computing again.
+
+    `headlines` and `cells` go by generation in the plan's order; ratios are over the first. `phase` is
+    the stage the headline figures are of. `flawed` are the trials that are not complete.
+    """
+
+    manifest: Manifest
+    profile: str
+    phase: str | None
+    slo_response_ms: float
+    slo_share: float
+    summary: tuple[SummaryRow, ...]
+    recovery: tuple[RecoveryRow, ...]
+    headlines: tuple[Headline, ...]
+    incidents: tuple[Incident, ...]
+    cells: tuple[Cell, ...]
+    flawed: tuple[Trial, ...]
+    trials_planned: int | None
+
+    def cell(self, generation: str, figure: str) -> Cell | None:
+        """The cell of one figure of one generation."""
+        return next((c for c in self.cells if (c.generation, c.figure) == (generation, figure)), None)
+
+
+def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analysis:
+    """Everything that can be said of whatever trials there are; pure, and the same from the same folder."""
+    summary = summarise(evidence)
+    recovery = recoveries(evidence)
+    phase = headline_phase(evidence.plan)
+    trials = evidence.manifest.trials
+    headlines = tuple(
+        _headline(
+            generation, [t for t in trials if t.generation == generation], phase, evidence, summary, recovery
+        )
+        for generation in generations(evidence.plan, trials)
+    )
+    goal = slo(evidence.plan)
+    return Analysis(
+        manifest=evidence.manifest,
+        profile=evidence.manifest.profile,
+        phase=phase,
+        slo_response_ms=goal.response_ms,
+        slo_share=goal.share,
+        summary=summary,
+        recovery=recovery,
+        headlines=headlines,
+        incidents=incidents(_told(recovery, trials)),
+        cells=beside_published({h.generation: _figures(h) for h in headlines}, published),
+        flawed=tuple(trial for trial in trials if trial.status != "complete"),
+        trials_planned=_planned_trials(evidence),
+    )
+
+
+def believed(trials: Sequence[Trial]) -> list[Trial]:
+    """The complete trials; where there is none, those that were cut short; void ones never."""
+    complete = [trial for trial in trials if trial.status == "complete"]
+    return complete or [trial for trial in trials if trial.status != "void"]
+
+
+def figures_by_trial(
+    generation: str, trials: Sequence[Trial], phase: str | None, summary: Sequence[SummaryRow]
+) -> dict[str, list[float]]:
+    """Each headline figure of each given trial that has one, in the trials' order."""
+    index = {(r.generation, r.trial, r.phase, r.operation, r.metric): r.value for r in summary}
+    found: dict[str, list[float]] = {}
+    for name, (operation, metric) in FIGURES.items():
+        values = [index.get((generation, t.trial, phase or "", operation, metric)) for t in trials]
+        found[name] = [value for value in values if value is not None]
+    return found
+
+
+def losses(audit: pd.DataFrame, trials: Sequence[Trial]) -> Losses | None:
+    """The `all` rows of these trials' audits added up; None where there is none."""
+    keys = {(trial.generation, trial.trial) for trial in trials}
+    rows = audit[audit["phase"] == "all"]
+    rows = rows[[key in keys for key in zip(rows["generation"], rows["trial"], strict=True)]]
+    if rows.empty:
+        return None
+    verdicts = set(rows["verdict"])
+    worst = next(v for v in ("violated", "unknown", "complete") if v in verdicts)
+    details = rows.loc[rows["verdict"] == worst, "detail"]
+    acknowledged, lost = int(rows["acknowledged"].sum()), int(rows["lost"].sum())
+    return Losses(
+        acknowledged=acknowledged,
+        delivered=int(rows["delivered"].sum()),
+        lost=lost,
+        phantom=int(rows["phantom"].sum()),
+        duplicated=int(rows["duplicated"].sum()),
+        reordered=int(rows["reordered"].sum()),
+        corrupt=int(rows["corrupt"].sum()),
+        rescued=int(rows["rescued"].sum()),
+        verdict=worst,
+        detail=next((str(text) for text in details if text), ""),
+        rate_bound=3 / acknowledged if acknowledged and not lost and worst != "unknown" else None,
+    )
+
+
+def _headline(
+    generation: str,
+    trials: Sequence[Trial],
+    phase: str | None,
+    evidence: Evidence,
+    summary: Sequence[SummaryRow],
+    recovery: Sequence[RecoveryRow],
+) -> Headline:
+    chosen = believed(trials)
+    numbers = {trial.trial for trial in chosen}
+    values = figures_by_trial(generation, chosen, phase, summary)
+    medians = {name: float(np.median(found)) if found else None for name, found in values.items()}
+    first_faults = first_recoveries(
+        [r for r in recovery if r.generation == generation and r.trial in numbers]
+    )
+    time_to_recover_s, censored = median_recovery(first_faults)
+    return Headline(
+        generation=generation,
+        tps=medians["tps"],
+        response_p50_ms=medians["response_p50_ms"],
+        response_p99_ms=medians["response_p99_ms"],
+        delivery_p99_ms=medians["delivery_p99_ms"],
+        cpu_us_per_transaction=medians["cpu_us_per_transaction"],
+        slo_share=medians["slo_share"],
+        offered_rate=medians["offered_rate"],
+        time_to_recover_s=time_to_recover_s,
+        recovery_censored=censored,
+        losses=losses(evidence.audit, chosen),
+        trials=len(chosen),
+        complete=any(trial.status == "complete" for trial in chosen),
+    )
+
+
+def first_recoveries(rows: Sequence[RecoveryRow]) -> list[RecoveryRow]:
+    """The row of each trial's first fault, in the order given."""
+    first: dict[tuple[str, int], RecoveryRow] = {}
+    for row in rows:
+        first.setdefault((row.generation, row.trial), row)
+    return list(first.values())
+
+
+def _told(recovery: Sequence[RecoveryRow], trials: Sequence[Trial]) -> list[RecoveryRow]:
+    """The rows of trials that are not void."""
+    void = {(trial.generation, trial.trial) for trial in trials if trial.status == "void"}
+    return [row for row in recovery if (row.generation, row.trial) not in void]
+
+
+def _figures(headline: Headline) -> dict[str, float | None]:
+    # A lower bound has no ratio.
+    recovery_s = None if headline.recovery_censored else headline.time_to_recover_s
+    return {
+        "tps": headline.tps,
+        "response_p50_ms": headline.response_p50_ms,
+        "response_p99_ms": headline.response_p99_ms,
+        "delivery_p99_ms": headline.delivery_p99_ms,
+        "time_to_recover_s": recovery_s,
+        "cpu_us_per_transaction": headline.cpu_us_per_transaction,
+    }
+
+
+def _planned_trials(evidence: Evidence) -> int | None:
+    planned = evidence.plan.get("trials")
+    return len(planned) if isinstance(planned, list) else None

@@ -1,0 +1,67 @@
+"""What the analysis takes from a plan: its generations, its stages, its SLO. Nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import RunFolderError
+from bench.manifest import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of offered load on the trial's clock; kinds are `warmup`, `steady` and `fault`."""
+
+    name: str
+    kind: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """On time means acknowledged within `response_ms`; `share` of the offered messages should be."""
+
+    response_ms: float
+    share: float
+
+
+def stages(plan: Mapping[str, Any]) -> tuple[Stage, ...]:
+    """The plan's stages in order; raises RunFolderError where the plan has none to read."""
+    try:
+        return tuple(
+            Stage(str(s["name"]), str(s["kind"]), float(s["start_s"]), float(s["end_s"]))
+            for s in plan["stages"]
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"plan.json: stages: {error!r}: expected a list of objects with name, kind, start_s, end_s"
+        ) from error
+
+
+def slo(plan: Mapping[str, Any]) -> Slo:
+    """The plan's SLO; raises RunFolderError where there is none to read."""
+    try:
+        return Slo(float(plan["slo"]["response_ms"]), float(plan["slo"]["share"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"plan.json: slo: {error!r}: expected an object with response_ms and share"
+        ) from error
+
+
+def generations(plan: Mapping[str, Any], trials: tuple[Trial, ...]) -> tuple[str, ...]:
+    """Generations that have a trial, in the plan's order; the first is what the others are compared with."""
+    tried = dict.fromkeys(trial.generation for trial in trials)
+    planned = [str(name) for name in plan.get("generations", ())]
+    return tuple(
+        [name for name in planned if name in tried] + [name for name in tried if name not in planned]
+    )
+
+
+def headline_phase(plan: Mapping[str, Any]) -> str | None:
+    """The stage the headline figures are of: the first steady one, else the first that is no warm-up."""
+    for kinds in ({"steady"}, {"steady", "fault"}):
+        for stage in stages(plan):
+            if stage.kind in kinds:
+                return stage.name
+    return None

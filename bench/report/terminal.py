@@ -1,0 +1,268 @@
+"""What a run or a comparison looks like in a terminal: at most 80 columns, plain where it is piped.
+
+Everything shown is in the Analysis or the Comparisons given; nothing is computed here but the text.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.analysis.analyse import Analysis, Headline, Losses
+from bench.analysis.comparison import Comparison, Comparisons
+from bench.analysis.incidents import Incident
+from bench.report.format import MISSING, bound, count, number, seconds, share, times
+
+COLUMNS = (
+    ("tps", "TPS", "1/s", 9),
+    ("response_p50_ms", "response", "p50 ms", 9),
+    ("response_p99_ms", "response", "p99 ms", 9),
+    ("delivery_p99_ms", "delivery", "p99 ms", 9),
+    ("time_to_recover_s", "recovery", "s", 8),
+    ("lost", "lost", "msgs", 5),
+    ("cpu_us_per_transaction", "CPU", "µs/send", 7),
+)
+"""Figures of the closing table: name in the analysis, the two lines of the heading, least width.
+
+The widths and the gaps between add up to 78; a figure is never cut, but folded where there is no room.
+"""
+WIDTH = 80
+FIGURE_NAMES = {
+    "tps": "TPS, 1/s",
+    "response_p50_ms": "response p50, ms",
+    "response_p99_ms": "response p99, ms",
+    "delivery_p99_ms": "delivery p99, ms",
+    "time_to_recover_s": "recovery, s",
+    "lost": "lost messages",
+    "cpu_us_per_transaction": "CPU, µs/transaction",
+}
+WORD_STYLES = {"better": "green", "worse": "bold red"}
+
+
+def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
+    """The end of a run: one table, and beneath it what one has to know to read it."""
+    parts: list[RenderableType] = [*_ending(analysis)]
+    if analysis.headlines:
+        parts += [_table(analysis), *_slo(analysis), *_messages(analysis), *_incidents(analysis)]
+    else:
+        parts.append(Text("No trial was measured."))
+    parts += _flaws(analysis)
+    parts += _notes(analysis)
+    if folder is not None:
+        # Not wrapped, so that it can be copied.
+        parts.append(Text(f"\n{folder}", no_wrap=True, overflow="ignore"))
+    return Group(*parts)
+
+
+def render_comparison(comparisons: Comparisons) -> RenderableType:
+    """Two runs side by side, figure by figure."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
+    for heading in ("figure", "baseline", "contender", "ratio", "95 % interval", "p", "n", "word"):
+        table.add_column(heading, justify="left" if heading in ("figure", "word") else "right", no_wrap=True)
+    generation = None
+    for row in comparisons.rows:
+        if row.generation != generation:
+            table.add_row(Text(row.generation, style="bold"))
+            generation = row.generation
+        table.add_row(*_comparison(row))
+    parts: list[RenderableType] = [
+        Text(f"baseline   {comparisons.baseline}", no_wrap=True, overflow="ignore"),
+        Text(f"contender  {comparisons.contender}\n", no_wrap=True, overflow="ignore"),
+        table,
+    ]
+    if any(row.word == "descriptive only" for row in comparisons.rows):
+        parts += [Text(), _item("descriptive: with fewer than 4 v 4 trials no p below 0.05 is possible.")]
+    if comparisons.differing:
+        parts.append(Text("\nForced: these runs are not comparable, they differ in", style="bold red"))
+        parts += [_item(line) for line in comparisons.differing]
+    return Group(*parts)
+
+
+def _ending(analysis: Analysis) -> list[RenderableType]:
+    manifest = analysis.manifest
+    if manifest.ended == "complete":
+        return []
+    words = {"interrupted": "Interrupted", "failed": "Failed", "running": "Not ended"}[manifest.ended]
+    planned = "" if analysis.trials_planned is None else f" of {analysis.trials_planned}"
+    text = (
+        f"{words}: {manifest.reached or 'nothing was reached'} ({len(manifest.trials)}{planned} trials kept)"
+    )
+    if manifest.error:
+        text += f"\n{manifest.error}"
+    return [Text(text + "\n", style="bold red")]
+
+
+def _table(analysis: Analysis) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    phase = "" if analysis.phase is None else f"{analysis.phase} phase"
+    table.add_column(f"\n{phase}", min_width=15, overflow="fold")
+    for _, name, unit, width in COLUMNS:
+        table.add_column(f"{name}\n{unit}", justify="right", min_width=width, overflow="fold")
+    first = analysis.headlines[0].generation
+    for position, headline in enumerate(analysis.headlines):
+        if position:
+            table.add_row()
+        mark = "" if headline.complete else " *"
+        measured = [_measured(headline, figure) for figure, *_ in COLUMNS]
+        table.add_row(Text(headline.generation + mark, style="bold"), *measured)
+        own, published, claimed = _beside(analysis, headline.generation)
+        if position:
+            table.add_row(f"  × {first}", *own)
+        table.add_row("  published", *published, style="dim")
+        if position:
+            table.add_row(f"  × {first}", *claimed, style="dim")
+    return table
+
+
+def _measured(headline: Headline, figure: str) -> Text:
+    if figure == "lost":
+        return _lost(headline.losses)
+    value: float | None = getattr(headline, figure)
+    if figure == "time_to_recover_s" and headline.recovery_censored:
+        return Text(f">{number(value)}", style="bold red")
+    return Text(number(value), style="bold")
+
+
+def _lost(losses: Losses | None) -> Text:
+    if losses is None:
+        return Text(MISSING)
+    doubt = "?" if losses.verdict == "unknown" else ""
+    return Text(count(losses.lost) + doubt, style="bold red" if losses.lost or doubt else "bold")
+
+
+def _beside(analysis: Analysis, generation: str) -> tuple[list[str], list[str], list[str]]:
+    """The measured ratios, the published figures and their ratios, a cell for each column."""
+    own, published, claimed = [], [], []
+    for figure, *_ in COLUMNS:
+        cell = analysis.cell(generation, figure)
+        own.append(times(cell.measured_ratio if cell else None))
+        published.append(number(cell.published if cell else None))
+        claimed.append(times(cell.published_ratio if cell else None))
+    return own, published, claimed
+
+
+def _slo(analysis: Analysis) -> list[RenderableType]:
+    said = ", ".join(f"{h.generation} {share(h.slo_share)}" for h in analysis.headlines)
+    goal = f"(goal {share(analysis.slo_share)} of what is offered)"
+    return [_section(f"Acknowledged within {number(analysis.slo_response_ms)} ms {goal}"), _item(said)]
+
+
+def _messages(analysis: Analysis) -> list[RenderableType]:
+    lines = [
+        _item(f"{headline.generation}: {_audit(headline.losses)}")
+        for headline in analysis.headlines
+        if headline.losses is not None
+    ]
+    return [_section("Acknowledged messages, over all phases"), *lines] if lines else []
+
+
+def _audit(losses: Losses) -> str:
+    text = f"{count(losses.lost)} of {count(losses.acknowledged)} lost"
+    if losses.rate_bound is not None:
+        text += f": rate ≤ {bound(losses.rate_bound)} at 95 %"
+    for name in ("phantom", "corrupt", "duplicated", "reordered", "rescued"):
+        number_of = getattr(losses, name)
+        if number_of:
+            text += f", {count(number_of)} {name}"
+    if losses.verdict == "unknown":
+        text += "; unknown, as not all was accounted for"
+    if losses.detail:
+        text += f" ({losses.detail})"
+    return text
+
+
+def _incidents(analysis: Analysis) -> list[RenderableType]:
+    lines: list[RenderableType] = [_item(_incident(incident)) for incident in analysis.incidents]
+    heading = "Recovery, in time after the injection (machine time: no human delay is in it)"
+    return [_section(heading), *lines] if lines else []
+
+
+def _incident(incident: Incident) -> str:
+    head = f"{incident.generation}, {incident.kind} {incident.node}: "
+    many = incident.trials > 1
+    if incident.unknown == incident.trials:
+        return head + f"unknown: {incident.detail}"
+    if incident.unharmed == incident.trials:
+        of = f" in {incident.trials} of {incident.trials}" if many else ""
+        return head + f"no impact{of}" + _late(incident)
+    took = f"± {seconds(incident.resolution_s)}"
+    if incident.censored:
+        text = f"not recovered within {seconds(incident.recovered_after_s)}"
+    else:
+        text = f"recovered in {seconds(incident.recovered_after_s)} {took}"
+    if many:
+        text += f" (median; {incident.recovered} of {incident.trials} recovered"
+        text += f", {incident.unharmed} unharmed" if incident.unharmed else ""
+        text += f", {incident.unknown} unknown)" if incident.unknown else ")"
+    caught_up = incident.caught_up_after_s
+    text += ", never caught up" if caught_up is None else f", caught up in {seconds(caught_up)}"
+    steps = [
+        ("impact", incident.impact_after_s),
+        ("detected", incident.detected_after_s),
+        ("first success", incident.first_success_after_s),
+    ]
+    text += "".join(f"; {name} {seconds(after_s)}" for name, after_s in steps if after_s is not None)
+    if incident.relapses:
+        text += f"; {incident.relapses} relapse{'s' if incident.relapses > 1 else ''}"
+    text += _late(incident)
+    return head + text + (f" ({incident.detail})" if incident.detail else "")
+
+
+def _late(incident: Incident) -> str:
+    late = incident.lost_goodput_messages
+    return "" if late is None else f"; {count(round(late))} sends late or unanswered"
+
+
+def _flaws(analysis: Analysis) -> list[RenderableType]:
+    lines = [
+        _item(
+            f"{trial.generation} trial {trial.trial}: {trial.status}"
+            + (f": {trial.detail}" if trial.detail else "")
+        )
+        for trial in analysis.flawed
+    ]
+    return [_section("Trials that are not complete (*: no complete one)"), *lines] if lines else []
+
+
+def _notes(analysis: Analysis) -> list[RenderableType]:
+    notes = []
+    if any(cell.published is not None for cell in analysis.cells):
+        notes.append(
+            f"One machine, {analysis.manifest.host.cores} cores: the published figures are of clusters, and "
+            "untestable here; only the ratios between generations are put beside theirs."
+        )
+    if analysis.headlines and all(headline.carried for headline in analysis.headlines):
+        notes.append("TPS is the load that was offered, all of it carried: it is no capacity.")
+    if any(headline.trials == 1 for headline in analysis.headlines):
+        notes.append("One trial of a generation says nothing of how far the next would be from it.")
+    return [_section("Notes"), *(_item(note) for note in notes)] if notes else []
+
+
+def _comparison(row: Comparison) -> Sequence[RenderableType]:
+    interval = MISSING if row.interval is None else f"{number(row.interval[0])} – {number(row.interval[1])}"
+    return (
+        f"  {FIGURE_NAMES[row.figure]}",
+        number(row.baseline),
+        number(row.contender),
+        times(row.ratio),
+        interval,
+        number(row.p),
+        f"{row.trials[0]} v {row.trials[1]}",
+        Text(_WORDS.get(row.word, row.word), style=WORD_STYLES.get(row.word, "")),
+    )
+
+
+_WORDS = {"descriptive only": "descriptive"}
+
+
+def _section(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _item(text: str) -> Text:
+    # Wrapped here and not by rich, which would fill the lines with blanks.
+    return Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    "))
