@@ -1,0 +1,223 @@
+"""Long polls: the people of one shard who wait at this api node, and one query for many of them.
+
+A person who asks for what came after n is looked up, unless this node knows that nothing did: it has
+answered them up to n, and no word of a message for them has come since. A look-up takes all who are to be
+looked up at that moment. Word comes from this node's writer and from the other nodes (hints.py); a slow
+sweep over all who wait is the net under lost words.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import orjson
+
+from services.sharded.database import Contended, Database, Unavailable
+from services.sharded.http import Exchange
+from services.sharded.routing import Account, Primary
+from services.sharded.schema import DATABASE
+
+MOST_PEOPLE = 200
+MOST_ROWS = 1000
+RETRY_S = 0.05
+QUERY_TIMEOUT_S = 2.0
+SWEEP_S = 5.0
+Row = tuple[int, int, int, str, str]
+"""person, seq, sender, message id, body"""
+
+
+class _Poll:
+    """One person's wait: who, from where, and until when."""
+
+    __slots__ = ("after", "exchange", "timer")
+
+    def __init__(self, after: int, exchange: Exchange, timer: asyncio.TimerHandle) -> None:
+        self.after = after
+        self.exchange = exchange
+        self.timer = timer
+
+
+def query(asked: Iterable[tuple[int, int]]) -> str:
+    """What (person, after) pairs have not read yet, by person and number, MOST_ROWS at most."""
+    conditions = " OR ".join(f"(person={person} AND seq>{after})" for person, after in asked)
+    return (
+        f"SELECT person,seq,sender,message_id,body FROM {DATABASE}.inbox WHERE {conditions}"
+        f" ORDER BY person,seq LIMIT {MOST_ROWS}"
+    )
+
+
+def shared_out(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """The rows by person, in order."""
+    shares: dict[int, list[Row]] = {}
+    for row in rows:
+        shares.setdefault(row[0], []).append(row)
+    return shares
+
+
+class Reader:
+    """The polls of one shard's people. Run `run`. `delivered` gets the count of messages in each answer."""
+
+    def __init__(
+        self, account: Account, name: Callable[[int], str], *, delivered: Callable[[int], None]
+    ) -> None:
+        self._account = account
+        self._name = name
+        self._delivered = delivered
+        self._polls: dict[int, _Poll] = {}
+        self._due: dict[int, None] = {}
+        """People to look up, in the order they came."""
+        self._read_up_to: dict[int, int] = {}
+        """By person: where nothing newer was when they were last looked up and no word has come since."""
+        self._some = asyncio.Event()
+        self._mapped = asyncio.Event()
+        self._primary: Primary | None = None
+        self._database: Database | None = None
+
+    @property
+    def waiting(self) -> int:
+        """People who wait."""
+        return len(self._polls)
+
+    @property
+    def connected(self) -> bool:
+        """Whether it holds a connection."""
+        return self._database is not None
+
+    def poll(self, person: int, after: int, wait_s: float, exchange: Exchange) -> None:
+        """Answer `exchange` once there is something after `after`, or with nothing after `wait_s`.
+
+        A person has one poll: an earlier one is answered with nothing.
+        """
+        earlier = self._polls.get(person)
+        if earlier is not None:
+            self._answer(person, earlier, [])
+        timer = asyncio.get_running_loop().call_later(wait_s, self._timed_out, person)
+        self._polls[person] = _Poll(after, exchange, timer)
+        exchange.on_gone = lambda: self._gone(person, exchange)
+        if self._read_up_to.get(person) != after:
+            self._look_up(person)
+
+    def word(self, people: Iterable[int]) -> None:
+        """There is something new for `people`, some of whom may wait here."""
+        for person in people:
+            self._read_up_to.pop(person, None)
+            if person in self._polls:
+                self._look_up(person)
+
+    def sweep(self) -> None:
+        """Look up everybody who waits: words may have been lost."""
+        self._read_up_to.clear()
+        for person in self._polls:
+            self._look_up(person)
+
+    def let_go(self) -> None:
+        """Answer everybody with nothing: the node stops."""
+        for person, poll in list(self._polls.items()):
+            self._answer(person, poll, [])
+
+    def follow(self, primary: Primary) -> None:
+        """Read from `primary` from now on."""
+        if primary != self._primary:
+            self._primary = primary
+            self._drop()
+            self._mapped.set()
+            self.sweep()
+
+    async def run(self) -> None:
+        """Look up until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read())
+            tasks.create_task(self._sweep_slowly())
+
+    async def _read(self) -> None:
+        await self._mapped.wait()
+        try:
+            while True:
+                try:
+                    if self._database is None:
+                        assert self._primary is not None
+                        primary = self._primary
+                        database = await Database.connect(primary, self._account)
+                        if primary != self._primary:
+                            database.close()
+                            continue
+                        self._database = database
+                    if not self._due:
+                        self._some.clear()
+                        await self._some.wait()
+                        continue
+                    await self._look(self._database)
+                except (Unavailable, Contended):
+                    self._drop()
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            self._drop()
+
+    async def _look(self, database: Database) -> None:
+        asked = {}
+        for person in list(self._due)[:MOST_PEOPLE]:
+            del self._due[person]
+            if person in self._polls:
+                asked[person] = self._polls[person]
+        if not asked:
+            return
+        for person in asked:  # a word that comes while the query runs takes it away again
+            self._read_up_to[person] = -1
+        try:
+            pairs = ((person, asked[person].after) for person in sorted(asked))
+            rows = (await database.run(query(pairs), timeout_s=QUERY_TIMEOUT_S))[0].rows
+        except BaseException:
+            for person in asked:
+                self._look_up(person)
+            raise
+        shares = shared_out(rows)
+        cut_at = max(shares) if len(rows) == MOST_ROWS else None
+        for person, poll in asked.items():
+            share = shares.get(person, [])
+            whole = cut_at is None or person < cut_at
+            quiet = self._read_up_to.pop(person, None) is not None
+            if whole and quiet:
+                self._read_up_to[person] = share[-1][1] if share else poll.after
+            if self._polls.get(person) is not poll:
+                # It left while the query ran, or another poll took its place, maybe from elsewhere:
+                # then what was read is not what that one asked for.
+                if person in self._polls:
+                    self._look_up(person)
+            elif share:
+                self._answer(person, poll, share)
+            elif not (whole and quiet):
+                self._look_up(person)
+
+    async def _sweep_slowly(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self.sweep()
+
+    def _look_up(self, person: int) -> None:
+        self._due[person] = None
+        self._some.set()
+
+    def _answer(self, person: int, poll: _Poll, share: list[Row]) -> None:
+        del self._polls[person]
+        poll.timer.cancel()
+        if share:
+            self._delivered(len(share))
+        messages = [
+            {"seq": seq, "id": message_id, "from": self._name(sender), "body": body}
+            for _, seq, sender, message_id, body in share
+        ]
+        following = share[-1][1] if share else poll.after
+        poll.exchange.answer(200, orjson.dumps({"messages": messages, "next": following}))
+
+    def _timed_out(self, person: int) -> None:
+        self._answer(person, self._polls[person], [])
+
+    def _gone(self, person: int, exchange: Exchange) -> None:
+        poll = self._polls.get(person)
+        if poll is not None and poll.exchange is exchange:
+            del self._polls[person]
+            poll.timer.cancel()
+
+    def _drop(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
