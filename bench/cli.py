@@ -135,6 +135,28 @@ def report(results: Path, run: str) -> None:
 
 
 @main.command()
+@click.argument("baseline")
+@click.argument("contender")
+@click.option("--force", is_flag=True, help="Compare runs that differ in more than their figures.")
+@click.pass_obj
+def compare(results: Path, baseline: str, contender: str, force: bool) -> None:
+    """Set the run CONTENDER beside the run BASELINE, figure by figure.
+
+    \b
+    Example:
+      bench compare 20260102-0304 latest
+    """
+    from bench.analysis.analyse import analyse
+    from bench.analysis.comparison import compare as set_beside
+    from bench.report.terminal import render_comparison
+    from bench.results import find
+
+    evidence = [find(results, text).evidence() for text in (baseline, contender)]
+    one, other = ((each, analyse(each)) for each in evidence)
+    _console().print(render_comparison(set_beside(one, other, force=force)))
+
+
+@main.command()
 @click.argument("generation", type=click.Choice(["monolith", "sharded", "microservices"]))
 @click.option("--clients", type=click.IntRange(2, 1_000_000), default=100, show_default=True,
               help="How many accounts there are: u0, u1, …")  # fmt: skip
@@ -254,9 +276,9 @@ def _drive(work: Coroutine[Any, Any, Any]) -> None:
 
 def _report(results: Path, folder: "RunFolder") -> None:
     from bench.analysis.analyse import analyse
-    from bench.report.terminal import show_analysis
+    from bench.report.terminal import render
     from bench.results import read_published
 
     analysis = analyse(folder.evidence(), read_published(PROJECT / "results"))
     folder.write_analysis(summary=analysis.summary, recovery=analysis.recovery)
-    _console().print(show_analysis(analysis, folder.path))
+    _console().print(render(analysis, folder.path))

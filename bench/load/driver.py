@@ -4,7 +4,6 @@ Runs in the harness, on asyncio; the load process itself is __main__.py, on geve
 """
 
 import asyncio
-import contextlib
 import csv
 import json
 import sys
@@ -55,6 +54,7 @@ class LoadDriver:
         self._cores = cores
         self._progress = progress
         self._child: asyncio.subprocess.Process | None = None
+        self._finished = False
 
     @property
     def pid(self) -> int | None:
@@ -71,11 +71,15 @@ class LoadDriver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._child is not None
-        if self._child.returncode is None:
-            with contextlib.suppress(ConnectionError, asyncio.TimeoutError):
+        try:
+            if not self._finished:  # it was cut short: let it write what it knows
                 await self._say("stop")
                 await asyncio.wait_for(self._until("finished"), STOP_GRACE_S)
-        await end(self._child, grace_s=1.0)
+            await asyncio.wait_for(self._child.wait(), STOP_GRACE_S)
+        except (ConnectionError, TimeoutError, LoadError):
+            pass  # it is beyond talking to, and whoever needed its answer has been told already
+        finally:
+            await end(self._child, grace_s=0.5)
 
     async def online(self, timeout_s: float) -> None:
         """Return once everybody is online; raises LoadError where somebody is refused or late."""
@@ -122,6 +126,8 @@ class LoadDriver:
             except ValueError:
                 continue  # a stray print of a library
             self._progress(report)
+            if report["event"] == "finished":
+                self._finished = True
             if report["event"] == wanted:
                 return typing.cast(Mapping[str, Any], report)
             if report["event"] == "failed":
