@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 
 from bench.errors import RunFolderError
@@ -215,7 +216,8 @@ class RunFolder:
         table = from_csv(MEASURED[name], self._read(name), str(path))
         named = _keys(manifest)
         keys = zip(table["generation"], table["trial"], strict=True)
-        return table[[key in named for key in keys]].reset_index(drop=True)
+        kept = np.array([key in named for key in keys], dtype=bool)  # a plain empty list would name columns
+        return table[kept].reset_index(drop=True)
 
     def _kept_table(self, name: str, named: frozenset[tuple[str, int]]) -> str:
         """The file's header and the lines of trials the manifest names; empty for no file."""

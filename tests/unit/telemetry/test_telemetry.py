@@ -1,0 +1,65 @@
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.telemetry.host import Host
+from bench.telemetry.processes import Processes
+from bench.telemetry.reading import Reading
+from bench.telemetry.sampler import Sampler
+
+
+def test_a_process_that_works_is_seen_to_work() -> None:
+    processes = Processes()
+    before = {r.metric: r.value for r in processes.sample({"me": os.getpid()})}
+    sum(n * n for n in range(3_000_000))
+    after = {r.metric: r.value for r in processes.sample({"me": os.getpid()})}
+    assert after["cpu_seconds"] > before["cpu_seconds"]
+    assert after["resident_bytes"] > 1_000_000
+
+
+def test_a_node_that_is_down_or_gone_gives_no_reading() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    assert list(Processes().sample({"down": None, "gone": child.pid})) == []
+
+
+def test_host_ratios_are_shares_and_need_two_samples(tmp_path: Path) -> None:
+    pressure = tmp_path / "cpu"
+    pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1000000\nfull total=0\n")
+    host = Host(pressure)
+    assert [r.metric for r in host.sample()] == ["sleep_overshoot_ms"]
+    sum(n * n for n in range(2_000_000))
+    pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1001000\nfull total=0\n")
+    found = {r.metric: r.value for r in host.sample()}
+    assert found["cpu_pressure_ratio"] > 0
+    assert 0 <= found["steal_ratio"] <= 1
+    assert 0 < found["busy_ratio"] <= 1
+
+
+def test_a_kernel_without_pressure_leaves_only_that_out(tmp_path: Path) -> None:
+    host = Host(tmp_path / "none")
+    list(host.sample())
+    sum(n * n for n in range(2_000_000))
+    assert "cpu_pressure_ratio" not in {r.metric for r in host.sample()}
+
+
+async def test_a_device_that_breaks_leaves_a_gap_and_the_others_their_readings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_: Host) -> Iterator[Reading]:
+        raise OSError("no such device")
+
+    monkeypatch.setattr(Host, "sample", broken)
+    sampler = Sampler(lambda: {"me": os.getpid()}, clock_ns=lambda: 5_000_000_000)
+    async with sampler:
+        while not sampler.rows("x", 1, 0):
+            await asyncio.sleep(0.001)
+    assert sampler.gaps == {"host": 1}
+    rows = sampler.rows("monolith", 2, 3_000_000_000)
+    assert {row.subject for row in rows} == {"me", "harness"}
+    assert {(row.generation, row.trial, row.t_s) for row in rows} == {("monolith", 2, 2.0)}
