@@ -89,7 +89,10 @@ class HistogramTag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """timeline.csv: one bin of one operation; sorted by generation, trial, bin_start_s, operation.
+    """timeline.csv: one bin of one operation, trials in the order they ended.
+
+    The stages' names are the phases, besides `login` before the first and `drain` after the last. Bins
+    in which nothing happened may be missing.
 
     By intended start: `offered` arrivals of the schedule; of them `sent`, `shed` (never sent, too many
     in flight), and by outcome `ok`, `failed`, `unknown` (no answer within the timeout); `on_time` are
@@ -145,9 +148,10 @@ class FaultRow:
 class RecoveryRow:
     """recovery.csv: one fault of one trial, and when what happened after it.
 
-    Times are on the trial's clock; None where it did not happen or could not be told. `outcome`:
-    `no impact` (never unhealthy), `recovered`, `not recovered` (then `time_to_recover_s` is None and
-    `censored_at_s` is how long it was watched: the figure is `> censored_at_s`), `unknown` (no
+    Times are on the trial's clock; None where it did not happen or could not be told. The rules they
+    follow stand in bench/analysis/recovery.py. `outcome`: `no impact` (never unhealthy), `recovered`,
+    `not recovered` (then `time_to_recover_s` is None and `censored_at_s` is how long it was watched:
+    the figure is `> censored_at_s`), `unknown` (the injection was not confirmed, or there is no
     baseline, with `detail`). `resolution_s` is the bin's width: no time here is finer.
     time_to_recover_s = restored_s - injected_s, 0 where there was no impact.
     """

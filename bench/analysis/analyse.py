@@ -180,7 +180,7 @@ def losses(audit: pd.DataFrame, trials: Sequence[Trial]) -> Losses | None:
         rescued=int(rows["rescued"].sum()),
         verdict=worst,
         detail=next((str(text) for text in details if text), ""),
-        rate_bound=3 / acknowledged if acknowledged and not lost and worst != "unknown" else None,
+        rate_bound=min(3 / acknowledged, 1.0) if acknowledged and not lost and worst != "unknown" else None,
     )
 
 

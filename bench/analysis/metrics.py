@@ -13,7 +13,7 @@ and delivery are of all. A percentile q is given where n(1-q) >= 10, else it is 
 
 Per phase (`operation` empty): `tps`, acknowledged sends of every kind over the phase's wall time;
 `cpu_us_per_transaction` and `cpu_us_per_transaction:<node>`; the generator's and the host's readings
-as mean and as highest (`…_max`).
+as mean and as highest (`…_max`). The wall time of a phase that was cut short is up to the last bin.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,8 +78,9 @@ def summarise(evidence: Evidence) -> tuple[SummaryRow, ...]:
         for phase in spans:
             bins = timeline[timeline["phase"] == phase.name]
             key = (trial.generation, trial.trial, phase.name)
-            span = (phase.start_s, phase.end_s)
-            duration_s = phase.end_s - phase.start_s
+            end_s = phase.end_s if trial.status == "complete" else min(phase.end_s, _last_s(timeline))
+            span = (phase.start_s, end_s)
+            duration_s = end_s - phase.start_s
             for operation in sorted(set(bins["operation"])):
                 of_operation = bins[bins["operation"] == operation]
                 rows += _counted(key, operation, of_operation, duration_s)
@@ -106,6 +107,13 @@ def _ratio(part: float, whole: float) -> float | None:
 
 def _of(table: pd.DataFrame, generation: str, trial: int) -> pd.DataFrame:
     return table[(table["generation"] == generation) & (table["trial"] == trial)]
+
+
+def _last_s(timeline: pd.DataFrame) -> float:
+    """Where the bins end: a trial cut short says so in no other way."""
+    if timeline.empty:
+        return 0.0
+    return float((timeline["bin_start_s"] + timeline["bin_width_s"]).max())
 
 
 def _merged(evidence: Evidence) -> dict[tuple[str, int, str, str, str], Histogram]:

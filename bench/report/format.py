@@ -45,7 +45,8 @@ def bound(value: float | None) -> str:
     if value <= 0:
         return "0 %"
     step = 10.0 ** (math.floor(math.log10(value * 100)) - 1)
-    return f"{math.ceil(value * 100 / step - 1e-9) * step:.2g} %"
+    text = f"{math.ceil(value * 100 / step - 1e-9) * step:.12f}"
+    return f"{text.rstrip('0').rstrip('.')} %"
 
 
 def seconds(value: float | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -30,7 +30,22 @@ COLUMNS = (
 
 The widths and the gaps between add up to 78; a figure is never cut, but folded where there is no room.
 """
+COMPARISON_COLUMNS = (
+    ("figure", 16),
+    ("baseline", 8),
+    ("contender", 9),
+    ("ratio", 6),
+    ("95 %", 11),
+    ("p", 6),
+    ("n", 5),
+    ("word", 12),
+)
+"""As above, for a comparison; with the gaps 80. `95 %` is the ratio's interval."""
 WIDTH = 80
+DESCRIPTIVE = (
+    "descriptive: with fewer than 4 v 4 trials no p below 0.05 is possible, and what is 0 or never came "
+    "has no ratio."
+)
 FIGURE_NAMES = {
     "tps": "TPS, 1/s",
     "response_p50_ms": "response p50, ms",
@@ -38,7 +53,7 @@ FIGURE_NAMES = {
     "delivery_p99_ms": "delivery p99, ms",
     "time_to_recover_s": "recovery, s",
     "lost": "lost messages",
-    "cpu_us_per_transaction": "CPU, µs/transaction",
+    "cpu_us_per_transaction": "CPU, µs/send",
 }
 WORD_STYLES = {"better": "green", "worse": "bold red"}
 
@@ -60,9 +75,10 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
 
 def render_comparison(comparisons: Comparisons) -> RenderableType:
     """Two runs side by side, figure by figure."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    for heading in ("figure", "baseline", "contender", "ratio", "95 % interval", "p", "n", "word"):
-        table.add_column(heading, justify="left" if heading in ("figure", "word") else "right", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    for heading, width in COMPARISON_COLUMNS:
+        justify: JustifyMethod = "left" if heading in ("figure", "word") else "right"
+        table.add_column(heading, justify=justify, min_width=width, overflow="fold")
     generation = None
     for row in comparisons.rows:
         if row.generation != generation:
@@ -75,7 +91,7 @@ def render_comparison(comparisons: Comparisons) -> RenderableType:
         table,
     ]
     if any(row.word == "descriptive only" for row in comparisons.rows):
-        parts += [Text(), _item("descriptive: with fewer than 4 v 4 trials no p below 0.05 is possible.")]
+        parts += [Text(), _item(DESCRIPTIVE)]
     if comparisons.differing:
         parts.append(Text("\nForced: these runs are not comparable, they differ in", style="bold red"))
         parts += [_item(line) for line in comparisons.differing]
@@ -243,9 +259,9 @@ def _notes(analysis: Analysis) -> list[RenderableType]:
 
 
 def _comparison(row: Comparison) -> Sequence[RenderableType]:
-    interval = MISSING if row.interval is None else f"{number(row.interval[0])} – {number(row.interval[1])}"
+    interval = MISSING if row.interval is None else f"{number(row.interval[0])}–{number(row.interval[1])}"
     return (
-        f"  {FIGURE_NAMES[row.figure]}",
+        FIGURE_NAMES[row.figure],
         number(row.baseline),
         number(row.contender),
         times(row.ratio),

@@ -213,3 +213,15 @@ def replace_telemetry(given: Evidence, rows: Sequence[TelemetryRow], *, keep: bo
     if keep:
         added = pd.concat([given.telemetry, added], ignore_index=True)
     return replace(given, telemetry=added)
+
+
+def wandering(log_sd: float, correlated_s: float, seed: int) -> Callable[[Floats], Floats]:
+    """A slowdown that drifts: log-normal with median 1, an Ornstein-Uhlenbeck process in its logarithm."""
+    source = np.random.default_rng(1000 + seed)
+    step_s = 0.05
+    keep = np.exp(-step_s / correlated_s)
+    log = np.zeros(round(STAGES[-1][3] / step_s) + 2)
+    log[0] = source.normal(0, log_sd)
+    for at in range(1, len(log)):
+        log[at] = keep * log[at - 1] + source.normal(0, log_sd * np.sqrt(1 - keep**2))
+    return lambda t_s: np.exp(log[(t_s / step_s).astype(int)])

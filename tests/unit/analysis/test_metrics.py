@@ -1,5 +1,7 @@
 """Figures of known truth: rates, percentiles only where there are enough, CPU across a restart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,14 @@ def test_tps_is_over_the_wall_time_and_counts_what_was_acknowledged_in_it() -> N
     assert steady["tps"].value == pytest.approx(200, rel=0.1)  # half the phase
     assert fault["tps"].value == pytest.approx((60 - 13) / 40 * 400, rel=0.05)  # and the backlog after it
     assert steady["slo_share"].value == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_phase_that_was_cut_short_is_as_long_as_its_bins() -> None:
+    given = evidence(Scripted(status="interrupted"))
+    cut = replace(given, timeline=given.timeline[given.timeline["bin_start_s"] < 13])
+    rows = summarise(cut)
+    assert by_metric(rows, "steady")["tps"].value == pytest.approx(400, rel=0.05)
+    assert "tps" not in by_metric(rows, "fault")
 
 
 @pytest.mark.parametrize(

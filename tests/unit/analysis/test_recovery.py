@@ -8,7 +8,7 @@ import pytest
 from bench.analysis.recovery import Bin, baseline_of, course_of, hold, judge, recoveries, widen
 from bench.histograms import Histogram
 from bench.records import RecoveryRow
-from tests.unit.analysis.synthetic import Outage, Scripted, evidence
+from tests.unit.analysis.synthetic import Outage, Scripted, evidence, wandering
 
 INJECTED_S = 21.03
 
@@ -54,6 +54,15 @@ def test_a_hold_of_only_good_bins_would_fail_on_noise_alone() -> None:
     assert two_in_a_row.mean() < 0.05
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_machine_that_drifts_is_not_ill(seed: int) -> None:
+    drifting = Scripted(injected_s=[INJECTED_S], seed=seed, rate_per_s=150, slower=wandering(0.4, 3.0, seed))
+    assert recovery_of(drifting).outcome == "no impact"
+    row = recovery_of(replace(drifting, outages=[Outage(INJECTED_S, 25)]))
+    assert row.outcome == "recovered"
+    assert row.time_to_recover_s == pytest.approx(25 - INJECTED_S, abs=1)
+
+
 def test_a_fault_that_touches_nobody_has_no_impact() -> None:
     row = recovery_of(Scripted(injected_s=[INJECTED_S], outages=[Outage(21.1, 21.25)]))
     assert (row.outcome, row.time_to_recover_s, row.censored_at_s) == ("no impact", 0.0, None)
@@ -77,7 +86,7 @@ def test_a_system_that_comes_back_slower_has_not_recovered() -> None:
     scripted = Scripted(
         injected_s=[INJECTED_S],
         outages=[Outage(INJECTED_S, 25)],
-        slower=lambda t_s: np.where(t_s > INJECTED_S, 3.0, 1.0),
+        slower=lambda t_s: np.where(t_s > INJECTED_S, 8.0, 1.0),
     )
     assert recovery_of(scripted).outcome == "not recovered"
 
@@ -167,7 +176,7 @@ def test_bins_widen_to_a_hundred_arrivals_and_the_rest_joins_the_last() -> None:
 
 
 def test_between_good_and_bad_there_is_room_for_neither() -> None:
-    baseline = baseline_of([a_bin(0.0)])
+    baseline = baseline_of([a_bin(0.0)], material_ms=0.0)
     bins = [
         a_bin(0, 100, 100),
         a_bin(1, 100, 92),
@@ -178,6 +187,13 @@ def test_between_good_and_bad_there_is_room_for_neither() -> None:
     bad, good = judge(bins, baseline)
     assert bad.tolist() == [False, False, True, False, True]
     assert good.tolist() == [True, False, False, False, False]
+
+
+def test_what_is_immaterial_is_never_ill() -> None:
+    baseline = baseline_of([a_bin(0.0)], material_ms=30.0)
+    bad, good = judge([a_bin(0, response_us=29_000), a_bin(1, response_us=40_000)], baseline)
+    assert (bad.tolist(), good.tolist()) == ([False, True], [True, False])
+    assert baseline.backlog == 3.0  # 100/s at 30 ms
 
 
 @pytest.mark.parametrize(

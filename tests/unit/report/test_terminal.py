@@ -1,0 +1,164 @@
+"""The closing table and what stands beneath it, as golden files; never wider than 80 columns.
+
+`pytest` compares; `python -m tests.unit.report.test_terminal` writes the golden files anew, to be read
+in the diff.
+"""
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+
+from bench.analysis.analyse import analyse
+from bench.analysis.comparison import compare
+from bench.manifest import Trial
+from bench.report.terminal import render, render_comparison
+from tests.unit.analysis.synthetic import HOST, PUBLISHED, Outage, Scripted, evidence, with_manifest
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FOLDER = Path("results/20260301-123005-quick")
+
+
+def quick(trial: int = 1) -> list[Scripted]:
+    return [
+        Scripted(trial=trial, seed=trial, outages=[Outage(21, 25)], injected_s=[21], events=[(21.2, "detected")]),
+        Scripted(
+            "sharded", trial, seed=trial, mean_response_ms=8, cpu_us=2100,
+            outages=[Outage(21.3, 23), Outage(38, 39)], injected_s=[21], node="shard-0-primary",
+        ),
+        Scripted(
+            "microservices", trial, seed=trial, mean_response_ms=12, cpu_us=3400, lost=2,
+            outages=[Outage(21.3, 80)], injected_s=[21], node="nats-1",
+        ),
+    ]  # fmt: skip
+
+
+def complete() -> RenderableType:
+    return render(analyse(evidence(*quick()), PUBLISHED), FOLDER)
+
+
+def three_trials() -> RenderableType:
+    trials = [*quick(1), *quick(2), *quick(3)]
+    trials[3] = replace(trials[3], status="void")
+    trials[4] = replace(trials[4], outages=())
+    return render(analyse(evidence(*trials), PUBLISHED), FOLDER)
+
+
+def interrupted() -> RenderableType:
+    cut = replace(quick()[0], status="interrupted", outages=[], injected_s=[])
+    given = with_manifest(
+        evidence(cut, trials=[{}, {}, {}]),
+        ended="interrupted",
+        reached="monolith trial 1, in its steady phase, at 13 s",
+    )
+    return render(analyse(given, PUBLISHED), FOLDER)
+
+
+def nothing() -> RenderableType:
+    given = evidence(Scripted())
+    given = with_manifest(
+        given, trials=(), ended="failed", reached="", error="mariadbd is missing: apt-get install it"
+    )
+    return render(analyse(given), FOLDER)
+
+
+def compared() -> RenderableType:
+    stages = (("warmup", "warmup", 0.0, 1.0), ("steady", "steady", 1.0, 4.0))
+    one, other = (
+        evidence(
+            *(
+                Scripted(trial=n, stages=stages, seed=seed + n, mean_response_ms=ms, cpu_us=200 * ms)
+                for n in range(1, 5)
+            ),
+            Scripted("sharded", stages=stages, seed=seed),
+        )
+        for seed, ms in ((0, 4.0), (50, 2.0))
+    )
+    other = with_manifest(other, host=replace(HOST, fingerprint="beef"), run="20260302-080000-quick")
+    return render_comparison(compare((one, analyse(one)), (other, analyse(other)), force=True))
+
+
+VIEWS = {view.__name__: view for view in (complete, three_trials, interrupted, nothing, compared)}
+
+
+def printed(view: RenderableType, *, width: int = 80, terminal: bool = False) -> str:
+    out = io.StringIO()
+    Console(
+        file=out, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None
+    ).print(view)
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_view_is_the_golden_one(name: str) -> None:
+    assert printed(VIEWS[name]()) == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_line_is_wider_than_80_columns_however_wide_the_terminal(name: str) -> None:
+    for width in (80, 200):
+        lines = printed(VIEWS[name](), width=width).splitlines()
+        assert [line for line in lines if cell_len(line) > 80] == []
+
+
+def test_piped_there_is_no_escape_and_in_a_terminal_there_is() -> None:
+    view = complete()
+    assert "\x1b" not in printed(view)
+    assert "\x1b[1m" in printed(view, terminal=True)
+
+
+def test_a_loss_and_a_recovery_that_never_came_are_red_in_a_terminal() -> None:
+    text = printed(complete(), terminal=True)
+    assert re.search(r"\x1b\[1;31m *>39\.0\x1b", text)
+    assert re.search(r"\x1b\[1;31m *2\x1b", text)
+
+
+def test_a_figure_is_never_cut() -> None:
+    """Folded, yes: where a terminal is too narrow the digits stand on two lines."""
+    assert "…" not in printed(complete(), width=60)
+
+
+def test_the_published_figures_and_ratios_stand_in_the_table() -> None:
+    text = printed(complete())
+    for figure in (
+        "50,000",
+        "300,000",
+        "1,000,000",
+        "43,200",
+        "1,800",
+        "×6.00",
+        "×20.0",
+        "×0.375",
+        "×0.00694",
+    ):
+        assert figure in text
+
+
+def test_zero_losses_are_printed_with_their_bound() -> None:
+    assert "0 of 24,005 lost: rate ≤ 0.013 % at 95 %" in printed(complete())
+
+
+def test_an_unknown_audit_is_doubted_in_the_table_and_explained_beneath() -> None:
+    given = evidence(quick()[0])
+    given = replace(given, audit=given.audit.assign(verdict="unknown", detail="3 people were offline"))
+    text = printed(render(analyse(given)))
+    assert " 0? " in text
+    assert "unknown, as not all was accounted for (3 people were offline)" in " ".join(text.split())
+
+
+def test_a_trial_that_failed_is_named_with_its_reason() -> None:
+    given = evidence(quick()[0])
+    failed = Trial("sharded", 1, "failed", 0, detail="api-1 ended with 1 while starting")
+    view = render(analyse(with_manifest(given, trials=(*given.manifest.trials, failed)), PUBLISHED))
+    text = printed(view)
+    assert "sharded trial 1: failed: api-1 ended with 1 while starting" in text
+    assert "sharded *" in text
+
+
+if __name__ == "__main__":
+    for view_name, view in VIEWS.items():
+        (GOLDEN / f"{view_name}.txt").write_text(printed(view()))
