@@ -7,7 +7,7 @@
 All but login want `Authorization: Bearer TOKEN` (else 401); refusals are `{"error": reason}`. Requests of
 one connection may be sent without waiting and are answered in order. A send that cannot be stored for now
 holds up those behind it, so a client sends what is addressed to X on a connection of its own for each
-*lane*: crc32(X) mod 1024, times `lanes`, by 1024. 503 says that a send may or may not be stored later:
+*lane*: crc32(X) mod 1024 mod `lanes`. 503 says that a send may or may not be stored later:
 send it again under the same id.
 
 Every api node serves everybody. `after` is the `next` of the answer before, 0 the first time.
@@ -230,6 +230,9 @@ async def _serve(node: Node, config: Config, first: ShardMap, maps: "asyncio.Que
         for peer in peers:
             peer.word(people)
 
+    def troubled(shard: int, reason: str) -> None:
+        node.log("primary_lost", shard=shard, reason=reason)
+
     writers = [
         Writer(
             config.application,
@@ -237,8 +240,9 @@ async def _serve(node: Node, config: Config, first: ShardMap, maps: "asyncio.Que
             stored=functools.partial(stored, reader),
             measured=metrics.committed,
             answered=metrics.sent,
+            troubled=functools.partial(troubled, shard),
         )
-        for reader in readers
+        for shard, reader in enumerate(readers)
     ]
 
     def follow(latest: ShardMap) -> None:

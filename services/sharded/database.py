@@ -9,32 +9,14 @@ import contextlib
 from typing import Any, NamedTuple, Self
 
 import aiomysql
-from pymysql.constants import CR, ER
+from pymysql.constants import ER
 from pymysql.converters import escape_string
-from pymysql.err import Error, InterfaceError
+from pymysql.err import DataError, Error, IntegrityError, ProgrammingError
 
 from services.sharded.routing import Account, Address
 
 CONNECT_TIMEOUT_S = 1.0
 
-LOST = frozenset(
-    {
-        CR.CR_SERVER_LOST,
-        CR.CR_SERVER_GONE_ERROR,
-        CR.CR_CONN_HOST_ERROR,
-        CR.CR_CONNECTION_ERROR,
-        ER.SERVER_SHUTDOWN,
-        ER.ACCESS_DENIED_ERROR,  # a server that failover has not come to yet
-        ER.DBACCESS_DENIED_ERROR,
-        ER.OPTION_PREVENTS_STATEMENT,  # read-only: not, or no longer, a primary
-        ER.CON_COUNT_ERROR,
-        ER.BAD_DB_ERROR,
-        ER.NO_SUCH_TABLE,
-        ER.QUERY_INTERRUPTED,
-        1927,  # ER_CONNECTION_KILLED, MariaDB's own
-        1180,  # ER_ERROR_DURING_COMMIT
-    }
-)
 CONTENDED = frozenset({ER.LOCK_DEADLOCK, ER.LOCK_WAIT_TIMEOUT})
 
 
@@ -87,6 +69,7 @@ class Database:
     async def run(self, sql: str, *, timeout_s: float | None = None) -> list[Result]:
         """Run the sentences of `sql`, one result each. Raises Unavailable, Contended.
 
+        Every way in which a server may decline is Unavailable: lost, shutting down, read-only, killed.
         An error ends the connection, and with it what it held, unless it is Contended.
         """
         connection = self._connection
@@ -103,17 +86,19 @@ class Database:
         except TimeoutError as error:
             self.close()
             raise Unavailable(f"{self._where}: no answer within {timeout_s:g} s") from error
-        except (Error, InterfaceError, OSError, AttributeError) as error:
-            # AttributeError: aiomysql, when another task closed the connection in the middle
-            if isinstance(error, AttributeError) and not connection.closed:
+        except AttributeError as error:
+            if not connection.closed:
                 raise
-            code = error.args[0] if error.args else None
-            if code in CONTENDED:
+            # aiomysql, when another task closed the connection in the middle
+            raise Unavailable(f"{self._where}: closed") from error
+        except (ProgrammingError, DataError, IntegrityError):
+            self.close()
+            raise  # a mistake of ours
+        except (Error, OSError) as error:
+            if error.args and error.args[0] in CONTENDED:
                 raise Contended(str(error)) from error
             self.close()
-            if code in LOST or not isinstance(error, Error) or isinstance(error, InterfaceError):
-                raise Unavailable(f"{self._where}: {error}") from error
-            raise
+            raise Unavailable(f"{self._where}: {error}") from error
 
     async def row(self, sql: str, *, timeout_s: float | None = None) -> dict[str, Any] | None:
         """The first row that `sql` selects, by column name; None where it selects none."""

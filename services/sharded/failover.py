@@ -10,8 +10,8 @@ Events in its log, each with `shard` and `epoch`: `detected` (a primary is gone)
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ async def serve(node: Node, config: Config) -> None:
     for shard in shards:
         promotions.labels(str(shard.number))
     _measure(node, shards)
+    node.check("primaries", functools.partial(_silent, shards))
     stop = asyncio.create_task(node.stopping.wait())
     tasks = [asyncio.create_task(_start(shard, config.people.count)) for shard in shards]
     try:
@@ -71,6 +72,11 @@ async def serve(node: Node, config: Config) -> None:
         for task in (stop, *tasks):
             task.cancel()
         await asyncio.gather(stop, *tasks, return_exceptions=True)
+
+
+async def _silent(shards: list[Shard]) -> str | None:
+    silent = [str(shard.number) for shard in shards if not shard.answers]
+    return f"no answer from the primary of shard {', '.join(silent)}" if silent else None
 
 
 async def _start(shard: Shard, people: int) -> None:
@@ -124,7 +130,7 @@ def _measure(node: Node, shards: list[Shard]) -> None:
     def gauge(name: str, text: str, read: Callable[[Shard], float]) -> None:
         metric = Gauge(f"threegen_sharded_{name}", text, ["shard"], registry=node.registry)
         for shard in shards:
-            metric.labels(str(shard.number)).set_function(partial(read, shard))
+            metric.labels(str(shard.number)).set_function(functools.partial(read, shard))
 
     gauge("epoch", "Epoch of the shard's primary.", lambda shard: shard.state.epoch)
     gauge("replication_lag_commits", "Commits the replica has not applied.", lambda shard: shard.lag)

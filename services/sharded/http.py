@@ -24,6 +24,7 @@ REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Content Too Large",
+    500: "Internal Server Error",
     503: "Service Unavailable",
 }
 _HEADS = {
@@ -195,7 +196,12 @@ class _Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             exchange.close_after()
         self._queue.append(exchange)
-        self._handler(exchange)
+        try:
+            self._handler(exchange)
+        except Exception as error:  # the request's edge: the parser would take it for a bad request
+            context = {"message": f"{exchange.target!r} broke", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            exchange.answer(500, b'{"error":"internal"}')
 
     # -- answers ------------------------------------------------------------------------------------
 

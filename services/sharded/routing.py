@@ -1,6 +1,7 @@
 """User → bucket → shard, and the map that says where each shard's primary is. Pure.
 
-A user's bucket is crc32(name) mod 1024. Buckets are dealt to shards in equal consecutive ranges.
+A user's bucket is crc32(name) mod 1024. Buckets are dealt to shards in turn, not in ranges: the names of
+a small population (`u0` … `u9`) differ in few bits, and would all fall into one range.
 A shard's epoch grows by one with each promotion; the map's version with every change of any shard.
 
 The map as JSON, served by failover at `GET /v1/shards`:
@@ -23,7 +24,7 @@ def bucket_of(user: str) -> int:
 
 def shard_of(user: str, shards: int) -> int:
     """Which of `shards` shards keeps what is addressed to `user`."""
-    return bucket_of(user) * shards // BUCKETS
+    return bucket_of(user) % shards
 
 
 class Address(BaseModel):

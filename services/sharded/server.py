@@ -167,19 +167,14 @@ class Controls:
 
     async def fence(self, application: Account) -> None:
         """Take no writes any more; when this returns nothing of a client is running. For a lost primary."""
-        busy = f"SELECT ID FROM information_schema.PROCESSLIST WHERE USER={quoted(application.user)}"
         # New connections may come until it is read-only, and it is not read-only before the commits
         # in flight have ended: so both are asked for, over two connections, until both are done.
         closing = await Database.connect(self.server, self._admin)
         try:
             read_only = asyncio.create_task(closing.run("SET GLOBAL read_only=1", timeout_s=GIVE_UP_S))
             try:
-                while True:
-                    ids = [row[0] for row in (await self.run(busy))[0]]
-                    for connection in ids:
-                        await self.run(f"KILL CONNECTION {connection}", timeout_s=QUERY_TIMEOUT_S)
-                    if not ids and read_only.done():
-                        break
+                while await self._clients(application) or not read_only.done():
+                    await self.run(f"KILL CONNECTION USER {quoted(application.user)}")
                     await asyncio.sleep(0.02)
                 await read_only
             finally:
@@ -188,6 +183,10 @@ class Controls:
         finally:
             closing.close()
         await self.run("SET GLOBAL rpl_semi_sync_master_enabled=0")
+
+    async def _clients(self, application: Account) -> int:
+        busy = f"SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER={quoted(application.user)}"
+        return int(str((await self.run(busy))[0][0][0]))
 
     async def follow(self, primary: Server, replication: Account, *, from_own_log: bool) -> None:
         """Replicate from `primary`, acknowledging what is received.

@@ -58,7 +58,8 @@ class Shard:
     """One shard. `run` for ever; `primary` is what the map says of it; `promoted` is called
     with the shard's number when that changes.
 
-    `redundant` and `lag` (commits the replica has not applied) are for the metrics.
+    For whoever watches: `answers` (the primary does), `redundant`, and `lag` (commits that the replica has
+    not applied).
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Shard:
     ) -> None:
         self.number = number
         self.redundant = False
+        self.answers = False
         self.lag = 0
         self._config = config
         self._states = states
@@ -129,13 +131,14 @@ class Shard:
             began = time.monotonic()
             try:
                 role = await self._probe.role(timeout_s=self._config.probe_timeout_s)
-                misses, stuck = 0, False
+                misses, stuck, self.answers = 0, False, True
                 self._position = role.position
                 if role.read_only:
                     await self._make_primary()
                     self._log("primary_restarted", primary=self._hand.node)
             except (Unavailable, Contended) as error:
                 misses += 1
+                self.answers = misses < self._config.misses
                 if misses >= self._config.misses and await self._replica_lost_it_too():
                     if not await self._promotable():
                         if not stuck:
@@ -174,7 +177,7 @@ class Shard:
 
     async def _fail_over(self, misses: int) -> bool:
         """Promote the replica; whether it was done. It is not when the primary came back meanwhile."""
-        state, old, new = self.state, self._hand, self._other_hand
+        old, new = self._hand, self._other_hand
         self.redundant = False
         self._log("detected", primary=old.node, misses=misses)
         if self._config.mode == "manual":
@@ -190,6 +193,9 @@ class Shard:
         began = time.monotonic()
         await self._stop_tending()
         try:
+            state = self.state
+            if not await self._promotable():  # no longer: the replica has been lost meanwhile
+                return False
             fork = await new.take_all(timeout_s=APPLY_RELAY_LOG_S)
             self._put(
                 state.changed(

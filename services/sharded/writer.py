@@ -102,7 +102,8 @@ async def open_for_writing(primary: Primary, account: Account) -> Database:
 class Writer:
     """The line of sends for one shard. Run `run`; `stored` gets the row numbers of whom each commit was for.
 
-    `measured` gets each commit's size and seconds.
+    `measured` gets each commit's size and seconds, `answered` each answer's status, and `troubled` the
+    reason when a primary that was written to no longer takes it.
     """
 
     def __init__(
@@ -113,12 +114,14 @@ class Writer:
         stored: Callable[[Sequence[int]], None],
         measured: Callable[[int, float], None],
         answered: Callable[[int], None],
+        troubled: Callable[[str], None],
     ) -> None:
         self._account = account
         self._hold_s = hold_s
         self._stored = stored
         self._measured = measured
         self._answered = answered
+        self._troubled = troubled
         self._line: dict[Key, _Waiting] = {}
         self._overdue = 0
         self._some = asyncio.Event()
@@ -183,7 +186,9 @@ class Writer:
                     await self._commit(self._database, epoch)
                 except Contended:
                     await self._rolled_back()
-                except Unavailable:
+                except Unavailable as error:
+                    if self._database is not None:  # the first of this trouble
+                        self._troubled(str(error))
                     self._drop()
                     await asyncio.sleep(RETRY_S)
         finally:

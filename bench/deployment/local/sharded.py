@@ -12,7 +12,10 @@ import os
 import secrets
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.errors import MachineError
@@ -25,8 +28,12 @@ SYSTEM_TABLES = ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
 MEND = "install it with: sudo apt-get install mariadb-server-core"
 
 
-def topology(site: Site) -> Topology:
-    """Lay the generation out in `site`; raises MachineError where this machine has no MariaDB."""
+def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) -> Topology:
+    """Lay the generation out in `site`; raises MachineError where this machine has no MariaDB.
+
+    `decisions` are keys of failover's configuration about how it decides: `mode` (`automatic`, `manual`),
+    `decide_delay_s`, `probe_interval_s`, `probe_timeout_s`, `misses`, `alone`.
+    """
     server = find_server()
     names = [f"shard-{shard}-{role}" for shard in range(SHARDS) for role in ("primary", "replica")]
     ports = {name: site.port() for name in names}
@@ -52,6 +59,7 @@ def topology(site: Site) -> Topology:
         {
             "port": failover_port,
             "people": dict(site.people),
+            **decisions,
             "state_file": site.data("failover") / "state.json",
             **accounts,
             "replication": {"user": "replication", "password": secrets.token_hex(16)},

@@ -2,7 +2,7 @@
 
 One connection for the long poll (`GET /v1/sync?after=N`), and for sends one *lane* for each that the
 login's answer grants, opened when it is first needed: a message to X goes out on lane
-crc32(X) mod 1024 × lanes / 1024. On a lane requests are written without waiting for answers (pipelining,
+crc32(X) mod 1024 mod lanes. On a lane requests are written without waiting for answers (pipelining,
 RFC 9112 section 9.3.2), and answers come in the order of the requests. So one conversation keeps its
 order, and a shard that answers late holds up only what goes there.
 
@@ -10,8 +10,8 @@ order, and a shard that answers late holds up only what goes there.
 its place in line. Where the other statuses are refusals, 401 for a token ends the connection: the next
 one logs in anew.
 
-`after`, the position up to which this person has received, is carried over from life to life. It is
-moved on once the messages before it have been handed to the caller.
+`after`, the position up to which this person has received, is carried over from life to life. It moves
+on with each message handed to the caller, so what was received and not handed on comes again.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ class ResponseParser:
 
 def lane_of(addressee: str, lanes: int) -> int:
     """Which lane a message to `addressee` goes out on."""
-    return crc32(addressee.encode()) % BUCKETS * lanes // BUCKETS
+    return crc32(addressee.encode()) % BUCKETS % lanes
 
 
 class _Lane:
@@ -184,11 +184,20 @@ class _Lane:
 
 
 def connect(endpoint: Endpoint) -> gevent.socket.socket:
-    """A TCP connection without Nagle's delay; raises OSError."""
-    connected = gevent.socket.create_connection((endpoint.host, endpoint.port), timeout=OPEN_TIMEOUT_S)
-    connected.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-    connected.settimeout(None)
-    return connected
+    """A TCP connection without Nagle's delay; raises OSError, and leaves no socket open."""
+    family, kind, protocol, _, address = gevent.socket.getaddrinfo(
+        endpoint.host, endpoint.port, type=gevent.socket.SOCK_STREAM
+    )[0]
+    connecting = gevent.socket.socket(family, kind, protocol)
+    try:
+        connecting.settimeout(OPEN_TIMEOUT_S)
+        connecting.connect(address)
+        connecting.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+        connecting.settimeout(None)
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting
 
 
 class HttpConnection:
@@ -201,8 +210,8 @@ class HttpConnection:
         self._poll: gevent.socket.socket | None = None
         self._polling: gevent.Greenlet[..., None] | None = None
         self._lanes: list[_Lane | None] = []
-        self._events: deque[Event | int] = deque()
-        """Events, and after each delivery the position to go on from."""
+        self._events: deque[tuple[Event, int | None]] = deque()
+        """Events; with each delivery its place in the inbox."""
         self._some = Signal()
         self._lost: str | None = "never opened"
         self._life = 0
@@ -254,11 +263,10 @@ class HttpConnection:
         """What comes, as it comes. Raises ConnectionLost at the end of the connection."""
         while True:
             while self._events:
-                event = self._events.popleft()
-                if isinstance(event, int):
-                    self._after = event
-                else:
-                    yield event
+                event, place = self._events.popleft()
+                if place is not None:
+                    self._after = place
+                yield event
             if self._lost is not None:
                 raise ConnectionLost(self._lost)
             self._some.wait()
@@ -306,8 +314,7 @@ class HttpConnection:
                 if life != self._life:
                     return
                 for one in received["messages"]:
-                    self._events.append(Delivered(one["id"], one["from"], one["body"]))
-                    self._events.append(one["seq"])
+                    self._events.append((Delivered(one["id"], one["from"], one["body"]), one["seq"]))
                 if received["messages"]:
                     after = received["next"]
                     self._some.set()
@@ -319,7 +326,7 @@ class HttpConnection:
         if life != self._life or self._lost is not None:
             return
         if response.status == 200:
-            self._events.append(Acknowledged(message.message_id))
+            self._events.append((Acknowledged(message.message_id), None))
         elif response.status == 503:
             gevent.spawn_later(RETRY_503_S * random.uniform(0.5, 1.5), self._send_again, life, message)
             return
@@ -327,7 +334,7 @@ class HttpConnection:
             self._end(life, "the server does not know this login any more")
             return
         else:
-            self._events.append(Refused(message.message_id, reason_of(response)))
+            self._events.append((Refused(message.message_id, reason_of(response)), None))
         self._some.set()
 
     def _send_again(self, life: int, message: Message) -> None:
