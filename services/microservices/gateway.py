@@ -34,6 +34,7 @@ from services.microservices.bus import Unavailable
 from services.microservices.feed import FeedEnd
 from services.microservices.lane import Lane
 from services.microservices.metrics import Operations
+from services.microservices.peers import Peers
 from services.microservices.session import Session
 from services.runtime import Node
 
@@ -59,6 +60,7 @@ async def serve(node: Node, config: Config) -> None:
     async with bus.connect(node, "gateway", config) as connection:
         gateway = Gateway(node, config, connection)
         await connection.listen(f"push.{node.name}", gateway.on_push)
+        await connection.listen("message.alive", gateway.on_alive)
         async with asyncio.TaskGroup() as tasks:
             owned = [tasks.create_task(lane.run()) for lane in gateway.lanes]
             owned.append(tasks.create_task(gateway.keep_feed()))
@@ -83,6 +85,7 @@ class Gateway:
         self._sessions: dict[int, Session] = {}
         self._by_user: dict[str, Session] = {}
         self._numbers = itertools.count(1)
+        self._messages = Peers()
         self._feed = FeedEnd(node.name)
         self._feed_changed = asyncio.Event()
         self._to_tell: list[Sequence[Any]] = []
@@ -112,6 +115,10 @@ class Gateway:
             finally:
                 self._gone(session)
         return socket
+
+    async def on_alive(self, message: Msg) -> None:
+        """Take note of a `message` node that says it lives."""
+        self._messages.announced(message.data.decode(), time.monotonic())
 
     async def on_push(self, message: Msg) -> None:
         """Write what `inbox` pushes to those it is for."""
@@ -271,7 +278,14 @@ class Gateway:
         self._tell((session.user, session.number, None, session.since))
 
     async def _ask(self, request: bytes, timeout_s: float) -> bytes:
-        return await self._bus.call("message.send", request, timeout_s=timeout_s)
+        chosen = self._messages.choose(time.monotonic())
+        if chosen is None:
+            return await self._bus.call("message.send", request, timeout_s=timeout_s)
+        try:
+            return await self._bus.call(f"message.send.{chosen}", request, timeout_s=timeout_s)
+        except Unavailable:
+            self._messages.failed(chosen, time.monotonic())
+            raise
 
 
 def _entry(session: Session) -> Sequence[Any]:

@@ -1,9 +1,9 @@
 """`message`: validates sends, numbers them, appends them to the log, and says so.
 
-Asked on `message.send` with `[partition, entry id, timeout in ms, sends]`, a send being `[sender, message
-id, addressee, body]`, all for one partition. Answers `{"refused": [[index, reason] …]}`, which says that all
-others are stored, or `{"unavailable": reason}`: then nothing is known, and the same batch under the same
-entry id is to be sent again, to whichever node answers.
+Asked on `message.send`, where any node answers, or `message.send.<node>`, with `[partition, entry id,
+timeout in ms, sends]`, a send being `[sender, message id, addressee, body]`, all for one partition. Answers
+`{"refused": [[index, reason] …]}`, which says that all others are stored, or `{"unavailable": reason}`: then
+nothing is known, and the same batch under the same entry id is to be sent again, to whichever node answers.
 
 What was stored is told to `inbox` at once on `inbox.stored`, in log order per partition as far as that
 goes: `inbox` fetches what it missed from the log itself.
@@ -20,6 +20,7 @@ from pydantic import Field
 from services.microservices import bus, log
 from services.microservices.bus import Unavailable
 from services.microservices.metrics import Operations
+from services.microservices.peers import ANNOUNCE_S
 from services.runtime import Node, People
 
 NUMBERS_TIMEOUT_S = 0.5
@@ -41,11 +42,17 @@ async def serve(node: Node, config: Config) -> None:
         async def on_send(message: Msg) -> None:
             tasks.create_task(service.send(message))
 
-        subscription = await connection.listen("message.send", on_send, group="message")
+        subscriptions = [
+            await connection.listen("message.send", on_send, group="message"),
+            await connection.listen(f"message.send.{node.name}", on_send),
+        ]
+        announcing = tasks.create_task(service.announce())
         node.ready()
         await node.stopping.wait()
+        announcing.cancel()
         with contextlib.suppress(nats.errors.Error):
-            await subscription.drain()  # type: ignore[no-untyped-call]
+            for subscription in subscriptions:
+                await subscription.drain()  # type: ignore[no-untyped-call]
 
 
 class MessageService:
@@ -56,6 +63,13 @@ class MessageService:
         self._config = config
         self._bus = connection
         self._operations = Operations(node.registry)
+
+    async def announce(self) -> None:
+        """Say, for ever, that this node lives."""
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self._bus.publish("message.alive", self._node.name.encode())
+            await asyncio.sleep(ANNOUNCE_S)
 
     async def send(self, message: Msg) -> None:
         """Handle one batch and answer; a failure is an answer too, so nobody waits for it in vain."""

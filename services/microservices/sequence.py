@@ -24,6 +24,7 @@ from services.runtime import Node, People
 
 BUCKET = log.SEQUENCE_BUCKET
 RETRY_S = 0.1
+STORE_TIMEOUT_S = 0.5
 
 
 class Config(bus.BusConfig):
@@ -133,7 +134,7 @@ class Sequence:
 
 async def _store(connection: bus.Bus, *, replicas: int) -> KeyValue:
     """The bucket of ceilings, made where it is missing; waits until the log answers."""
-    context = connection.client.jetstream(timeout=1)
+    context = connection.client.jetstream(timeout=STORE_TIMEOUT_S)
     while True:
         try:
             return await context.key_value(BUCKET)

@@ -48,6 +48,7 @@ class WebSocketConnection:
         self._protocol: ClientProtocol | None = None
         self._received: deque[Frame] = deque()
         self._unwritten = bytearray()
+        self._ending: str | None = None
 
     def open(self, endpoint: Endpoint) -> None:
         """Connect, log in, and be ready; raises ConnectionLost or LoginRefused, within 10 s."""
@@ -86,6 +87,7 @@ class WebSocketConnection:
         connected, self._socket = self._socket, None
         protocol, self._protocol = self._protocol, None
         self._received.clear()
+        self._ending = None
         if connected is None:
             return
         with contextlib.suppress(OSError, InvalidState):
@@ -151,6 +153,8 @@ class WebSocketConnection:
         connected, protocol = self._socket, self._protocol
         if connected is None or protocol is None:
             raise ConnectionLost("closed")
+        if self._ending is not None:  # said behind frames that had to be handed out first
+            raise EOFError(self._ending)
         data = connected.recv(RECEIVE_BYTES)
         if not data:
             raise EOFError("closed by the gateway")
@@ -160,11 +164,11 @@ class WebSocketConnection:
                 continue
             assert isinstance(event, Frame)
             if event.opcode is Opcode.CLOSE:
-                raise EOFError(f"the gateway ended it: {protocol.close_code} {protocol.close_reason}")
-            if event.opcode is Opcode.TEXT or event.opcode is Opcode.BINARY or event.opcode is Opcode.CONT:
+                self._ending = f"the gateway ended it: {protocol.close_rcvd}"
+            elif event.opcode is not Opcode.PING and event.opcode is not Opcode.PONG:
                 self._received.append(event)
-        if protocol.parser_exc is not None:
-            raise EOFError(f"not understood: {protocol.parser_exc}")
+        if protocol.parser_exc is not None and self._ending is None:
+            self._ending = f"not understood: {protocol.parser_exc}"
         self._flush()
 
     def _write_json(self, value: dict[str, Any]) -> None:
