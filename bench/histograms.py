@@ -14,7 +14,9 @@ Starts are seconds from the trial's origin; the format has no sign, so a bin tha
 origin is written at 0. Empty histograms are not written.
 """
 
+import base64
 import binascii
+import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,8 +25,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from hdrh.codec import HdrCookieException, HdrLengthException
-from hdrh.histogram import HdrHistogram
+from hdrh.codec import (
+    HdrCookieException,
+    HdrHistogramEncoder,
+    HdrLengthException,
+    HdrPayload,
+    get_compression_cookie,
+)
 
 from bench.errors import RunFolderError
 from bench.records import HIGHEST_LATENCY_US, LOWEST_LATENCY_US, SIGNIFICANT_DIGITS, HistogramTag
@@ -32,7 +39,8 @@ from bench.records import HIGHEST_LATENCY_US, LOWEST_LATENCY_US, SIGNIFICANT_DIG
 Integers = npt.NDArray[np.int64]
 
 _HALF_MAGNITUDE = 10  # 2 * 10^3 rounded up to a power of two is 2^11; half of it is 2^10
-_HALF = 1 << _HALF_MAGNITUDE
+_BUCKETS = (HIGHEST_LATENCY_US.bit_length() - _HALF_MAGNITUDE + 1) << _HALF_MAGNITUDE
+_WORD_BYTES = 8
 
 LOG_HEADER = (
     "#[threegen: values in microseconds, Interval_Max in milliseconds, times from each trial's origin]\n"
@@ -146,13 +154,18 @@ def encode_counts_line(tag: HistogramTag, start_s: float, length_s: float, count
     if not occupied.size:
         return ""
     last = int(occupied[-1])
-    whole = HdrHistogram(LOWEST_LATENCY_US, HIGHEST_LATENCY_US, SIGNIFICANT_DIGITS)
-    np.frombuffer(whole.counts, dtype=np.uint64)[: last + 1] = counts[: last + 1]
-    whole.total_count = int(counts.sum())
-    whole.min_value = int(lowest_value(occupied[:1])[0])
-    whole.max_value = int(highest_value(occupied[-1:])[0])
-    payload = whole.encode().decode("ascii")
-    return f"Tag={tag},{max(start_s, 0):.3f},{length_s:.3f},{whole.max_value / 1000:.3f},{payload}\n"
+    payload = HdrPayload(_WORD_BYTES, counts_len=last + 1)  # a whole HdrHistogram costs five times as much
+    np.frombuffer(payload.get_counts(), dtype=np.uint64)[:] = counts[: last + 1]
+    header = payload.payload
+    header.normalizing_index_offset = 0
+    header.conversion_ratio_bits = 1
+    header.significant_figures = SIGNIFICANT_DIGITS
+    header.lowest_trackable_value = LOWEST_LATENCY_US
+    header.highest_trackable_value = HIGHEST_LATENCY_US
+    compressed = payload.compress(last + 1)
+    wrapped = base64.b64encode(struct.pack(">II", get_compression_cookie(), len(compressed)) + compressed)
+    highest_ms = int(highest_value(occupied[-1:])[0]) / 1000
+    return f"Tag={tag},{max(start_s, 0):.3f},{length_s:.3f},{highest_ms:.3f},{wrapped.decode('ascii')}\n"
 
 
 class LogLine(NamedTuple):
@@ -183,12 +196,14 @@ def _decode_line(line: bytes, where: str) -> LogLine:
         tag, start, length, _, payload = line.decode("ascii").rstrip("\r\n").split(",")
         if not tag.startswith("Tag="):
             raise ValueError("no Tag=")
-        whole = HdrHistogram.decode(payload)
-        counts = np.frombuffer(whole.counts, dtype=np.uint64)
         parsed = HistogramTag.parse(tag[4:])
-        shape = (whole.lowest_trackable_value, whole.highest_trackable_value, whole.significant_figures)
+        decoded = HdrHistogramEncoder.decode(payload)
+        header = decoded.payload
+        shape = (header.lowest_trackable_value, header.highest_trackable_value, header.significant_figures)
         if shape != (LOWEST_LATENCY_US, HIGHEST_LATENCY_US, SIGNIFICANT_DIGITS):
             raise ValueError(f"a histogram from {shape[0]} to {shape[1]} at {shape[2]} digits")
+        last = int(decoded.init_counts(_BUCKETS)["max_nonzero_index"])
+        counts = np.frombuffer(decoded.get_counts(), dtype=np.uint64, count=last + 1)
         return LogLine(parsed, float(start), float(length), Histogram.of_counts(counts))
     except _NOT_A_LINE as error:
         raise RunFolderError(

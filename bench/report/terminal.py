@@ -4,11 +4,13 @@ Everything shown is in the Analysis or the Comparisons given; nothing is compute
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich import box
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -62,7 +64,12 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
     """The end of a run: one table, and beneath it what one has to know to read it."""
     parts: list[RenderableType] = [*_ending(analysis)]
     if analysis.headlines:
-        parts += [_table(analysis), *_slo(analysis), *_messages(analysis), *_incidents(analysis)]
+        parts += [
+            _Roomy(partial(_table, analysis)),
+            *_slo(analysis),
+            *_messages(analysis),
+            *_incidents(analysis),
+        ]
     else:
         parts.append(Text("No trial was measured."))
     parts += _flaws(analysis)
@@ -75,20 +82,10 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
 
 def render_comparison(comparisons: Comparisons) -> RenderableType:
     """Two runs side by side, figure by figure."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    for heading, width in COMPARISON_COLUMNS:
-        justify: JustifyMethod = "left" if heading in ("figure", "word") else "right"
-        table.add_column(heading, justify=justify, min_width=width, overflow="fold")
-    generation = None
-    for row in comparisons.rows:
-        if row.generation != generation:
-            table.add_row(Text(row.generation, style="bold"))
-            generation = row.generation
-        table.add_row(*_comparison(row))
     parts: list[RenderableType] = [
         Text(f"baseline   {comparisons.baseline}", no_wrap=True, overflow="ignore"),
         Text(f"contender  {comparisons.contender}\n", no_wrap=True, overflow="ignore"),
-        table,
+        _Roomy(partial(_comparison_table, comparisons)),
     ]
     if any(row.word == "descriptive only" for row in comparisons.rows):
         parts += [Text(), _item(DESCRIPTIVE)]
@@ -96,6 +93,20 @@ def render_comparison(comparisons: Comparisons) -> RenderableType:
         parts.append(Text("\nForced: these runs are not comparable, they differ in", style="bold red"))
         parts += [_item(line) for line in comparisons.differing]
     return Group(*parts)
+
+
+def _comparison_table(comparisons: Comparisons, roomy: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    for heading, width in COMPARISON_COLUMNS:
+        justify: JustifyMethod = "left" if heading in ("figure", "word") else "right"
+        table.add_column(heading, justify=justify, min_width=width if roomy else None, overflow="fold")
+    generation = None
+    for row in comparisons.rows:
+        if row.generation != generation:
+            table.add_row(Text(row.generation, style="bold"))
+            generation = row.generation
+        table.add_row(*_comparison(row))
+    return table
 
 
 def _ending(analysis: Analysis) -> list[RenderableType]:
@@ -112,12 +123,23 @@ def _ending(analysis: Analysis) -> list[RenderableType]:
     return [Text(text + "\n", style="bold red")]
 
 
-def _table(analysis: Analysis) -> Table:
+@dataclass(frozen=True, slots=True)
+class _Roomy:
+    """A table with its least widths where they fit; in a narrower terminal its cells fold instead."""
+
+    build: Callable[[bool], Table]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.build(options.max_width >= WIDTH)
+
+
+def _table(analysis: Analysis, roomy: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     phase = "" if analysis.phase is None else f"{analysis.phase} phase"
-    table.add_column(f"\n{phase}", min_width=15, overflow="fold")
+    table.add_column(f"\n{phase}", min_width=15 if roomy else None, overflow="fold")
     for _, name, unit, width in COLUMNS:
-        table.add_column(f"{name}\n{unit}", justify="right", min_width=width, overflow="fold")
+        least = width if roomy else None
+        table.add_column(f"{name}\n{unit}", justify="right", min_width=least, overflow="fold")
     first = analysis.headlines[0].generation
     for position, headline in enumerate(analysis.headlines):
         if position:

@@ -13,6 +13,7 @@ from bench.errors import RunFolderError
 from bench.histograms import (
     LOG_HEADER,
     Histogram,
+    _decode_line,
     counts_index,
     counts_of,
     encode_counts_line,
@@ -106,6 +107,16 @@ def test_a_line_is_read_back_by_us_and_by_hdrhistograms_own_reader(tmp_path: Pat
     reader.close()
 
 
+@given(st.lists(values_us, min_size=1, max_size=60))
+def test_a_line_holds_what_hdrhistogram_itself_would_write(values: list[int]) -> None:
+    line = encode_line(TAG, 1, 1, np.array(values))
+    payload = line.rstrip("\n").rsplit(",", 1)[1]
+    assert payload == theirs(values).encode().decode()
+    read = HdrHistogram.decode(payload)
+    assert read.get_total_count() == len(values)
+    assert _decode_line(line.encode(), "x").histogram.total == len(values)
+
+
 def test_counts_may_be_longer_than_what_is_occupied() -> None:
     counts = counts_of(np.array([5, 70_000]))
     padded = np.concatenate([counts, np.zeros(500, dtype=np.int64)])
@@ -136,3 +147,13 @@ def test_a_line_that_is_not_one_is_refused_with_its_number(tmp_path: Path, line:
     log.write_text(LOG_HEADER + line)
     with pytest.raises(RunFolderError, match=says):
         list(read_log(log))
+
+
+@given(st.integers(0, len(GOOD) - 2), st.integers(0, 255))
+def test_a_damaged_line_is_refused_or_read_and_nothing_else(position: int, byte: int) -> None:
+    damaged = bytearray(GOOD.encode())
+    damaged[position] = byte
+    try:
+        _decode_line(bytes(damaged), "x")
+    except RunFolderError as error:
+        assert str(error).startswith("x: ")

@@ -117,9 +117,12 @@ def test_a_loss_and_a_recovery_that_never_came_are_red_in_a_terminal() -> None:
     assert re.search(r"\x1b\[1;31m *2\x1b", text)
 
 
-def test_a_figure_is_never_cut() -> None:
-    """Folded, yes: where a terminal is too narrow the digits stand on two lines."""
-    assert "…" not in printed(complete(), width=60)
+def test_in_a_narrow_terminal_figures_are_folded_and_never_cut() -> None:
+    text = printed(complete(), width=60)
+    assert "…" not in text
+    assert max(map(cell_len, text.splitlines()[:20])) <= 60
+    row = text.splitlines().index(next(line for line in text.splitlines() if line.startswith("monoli")))
+    assert {"402", "2.82", "18.0", "19.0", "4.20", "797"} <= set(text.splitlines()[row].split())
 
 
 def test_the_published_figures_and_ratios_stand_in_the_table() -> None:
