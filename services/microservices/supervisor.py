@@ -96,6 +96,7 @@ class Keeper:
         self._config = config
         self._http = http
         self._child: child.Child | None = None
+        self._silenced = False
         self._backoff = Backoff()
 
     @property
@@ -133,7 +134,10 @@ class Keeper:
             if self._node.stopping.is_set():
                 return
             attempt += 1
-            self._node.log("detected", target=self.owned.name, exit_code=code, tail=self._tail())
+            if self._silenced:  # that was what was detected
+                self._silenced = False
+            else:
+                self._node.log("detected", target=self.owned.name, exit_code=code, tail=self._tail())
             await self._pause(self._backoff.died(time.monotonic() - started_s))
 
     async def _watch(self, *, restored: bool) -> None:
@@ -151,6 +155,7 @@ class Keeper:
                 continue
             silent_s = time.monotonic() - answered_s
             if silent_s >= self._config.unresponsive_s:
+                self._silenced = True
                 self._node.log("detected", target=self.owned.name, silent_s=round(silent_s, 3))
                 self.kill()
                 return

@@ -1,0 +1,56 @@
+"""The node: listens, in the protocol that the harness's client of that name speaks."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal
+
+from prometheus_client import Gauge
+
+from services.noop.hub import Hub
+from services.noop.outbox import Outbox
+from services.runtime import Node, NodeConfig, People
+
+
+class Config(NodeConfig):
+    """Keys of the `noop` node; `port` is where people connect."""
+
+    client: Literal["xmpp", "http", "websocket"]
+    people: People
+    domain: str = "threegen.example"
+    """The XMPP domain."""
+
+
+async def serve(node: Node, config: Config) -> None:
+    """Acknowledge until told to stop."""
+    hub = Hub(config.people)
+    connected = Gauge("connected", "People connected", registry=node.registry)
+    connected.set_function(lambda: len(hub))
+    connections: set[Outbox] = set()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        _maker(config, hub, connections), config.host, config.port, reuse_address=True, backlog=4096
+    )
+    node.ready()
+    await node.stopping.wait()
+    server.close()
+    for connection in list(connections):
+        connection.end()
+
+
+def _maker(config: Config, hub: Hub, connections: set[Outbox]) -> Callable[[], Outbox]:
+    """What makes a session for a new connection; only the one protocol is imported."""
+    match config.client:
+        case "xmpp":
+            from services.noop.xmpp import Accounts, XmppSession
+
+            accounts = Accounts(hub)
+            return lambda: XmppSession(connections, hub, accounts, config.domain)
+        case "http":
+            from services.noop.http import HttpSession, Mailbox
+
+            mailboxes: dict[str, Mailbox] = {}
+            return lambda: HttpSession(connections, hub, mailboxes)
+        case "websocket":
+            from services.noop.websocket import WebSocketSession
+
+            return lambda: WebSocketSession(connections, hub)
