@@ -121,7 +121,7 @@ class Journal:
         """Make `data` the snapshot this journal begins with, and remove what is older (steps 3 to 5)."""
         path = _path(self._folder, "snapshot", self.number)
         new = path.with_suffix(".new")
-        with new.open("wb") as file:
+        with open(new, "wb", opener=_private) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -184,3 +184,8 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _private(path: str, flags: int) -> int:
+    """Open as the journals are: for this account only."""
+    return os.open(path, flags, 0o600)

@@ -18,7 +18,7 @@ class RecentKeys:
         self._older: dict[str, None] = {}
         self._newer: dict[str, None] = {}
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._newer or key in self._older
 
     def __iter__(self) -> Iterator[str]:

@@ -67,9 +67,7 @@ class StreamParser:
             self._fed_bytes += len(data)
             if self._fed_bytes - self._stanza_end > self._max_stanza_bytes:
                 self._refuse_oversize()
-        whole = self._whole
-        if whole:
-            self._whole = []
+        whole, self._whole = self._whole, []
         return whole
 
     def _refuse_oversize(self) -> None:

@@ -51,9 +51,7 @@ class StreamReader:
             self._parser.Parse(data, False)
         except expat.ExpatError as error:
             raise ConnectionLost(f"the server sent no XML: {error}") from error
-        whole = self._whole
-        if whole:
-            self._whole = []
+        whole, self._whole = self._whole, []
         return whole
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
