@@ -152,7 +152,7 @@ class RecoveryRow:
     follow stand in bench/analysis/recovery.py. `outcome`: `no impact` (never unhealthy), `recovered`,
     `not recovered` (then `time_to_recover_s` is None and `censored_at_s` is how long it was watched:
     the figure is `> censored_at_s`), `unknown` (the injection was not confirmed, or there is no
-    baseline, with `detail`). `resolution_s` is the bin's width: no time here is finer.
+    baseline, with `detail`). `resolution_s` says how fine the times are.
     time_to_recover_s = restored_s - injected_s, 0 where there was no impact.
     """
 

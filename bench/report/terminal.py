@@ -160,8 +160,11 @@ def _measured(headline: Headline, figure: str) -> Text:
     if figure == "lost":
         return _lost(headline.losses)
     value: float | None = getattr(headline, figure)
-    if figure == "time_to_recover_s" and headline.recovery_censored:
-        return Text(f">{number(value)}", style="bold red")
+    if figure == "time_to_recover_s":
+        text = seconds(value).removesuffix(" s")
+        if headline.recovery_censored:
+            return Text(f">{text}", style="bold red")
+        return Text(text, style="bold")
     return Text(number(value), style="bold")
 
 
