@@ -1,0 +1,19 @@
+"""What the local layout says where this machine lacks something."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.deployment.local import sharded
+from bench.errors import MachineError
+
+
+def test_a_machine_without_mariadb_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(MachineError, match="apt-get install mariadb-server-core"):
+        sharded.find_server()
+
+
+def test_a_server_without_its_system_tables_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"mysql_system_tables\.sql"):
+        sharded.system_tables(tmp_path / "sbin" / "mariadbd")
