@@ -145,14 +145,12 @@ class Gateway:
     async def keep_feed(self) -> None:
         """Start the feed, tell it who comes and goes, check it, and start it anew when it broke."""
         while True:
+            self._feed_changed.clear()
             try:
                 await self._attend_feed()
             except Unavailable:
                 self._feed.broken = True
                 await asyncio.sleep(log.RETRY_S)
-            self._feed_changed.clear()
-            if self._to_tell:
-                continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._feed_changed.wait(), FEED_CHECK_S)
             if self._feed.broken:
