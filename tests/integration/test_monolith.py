@@ -67,6 +67,18 @@ def events(connection: XmppConnection | Client, count: int, kind: type[T]) -> li
     return found
 
 
+def configured(**keys: str | int) -> Callable[[Site], Topology]:
+    """The local topology with some of the server's own keys set."""
+
+    def topology(site: Site) -> Topology:
+        plain = monolith.topology(site)
+        path = Path(plain.processes[0].command[-1])
+        path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+        return plain
+
+    return topology
+
+
 def kill(running: Running) -> None:
     pid = running.deployment.pid(monolith.NODE)
     assert pid is not None
@@ -202,11 +214,13 @@ def test_duplicates_are_acknowledged_and_suppressed_across_a_kill(start: Start) 
     two.close()
 
 
-@pytest.mark.parametrize("acknowledged_before", [1, 150, 400])
+@pytest.mark.parametrize(
+    ("acknowledged_before", "snapshot_every_bytes"), [(1, 0), (150, 0), (400, 0), (250, 5_000)]
+)
 def test_every_acknowledged_message_survives_a_kill_in_a_burst(
-    start: Start, acknowledged_before: int
+    start: Start, acknowledged_before: int, snapshot_every_bytes: int
 ) -> None:
-    running = start(monolith.topology)
+    running = start(configured(snapshot_every_bytes=snapshot_every_bytes))
     endpoint = running.endpoints[0]
     sender = opened(endpoint, 0)
     ids = [f"m{number}" for number in range(500)]
@@ -292,6 +306,7 @@ def test_a_graceful_stop_says_so_and_the_metrics_and_the_log_tell_the_story(star
     os.kill(pid, signal.SIGTERM)
     with pytest.raises(ConnectionLost, match="system-shutdown"):
         events(one, 1, Delivered)
+    one.close()
     running.reap(monolith.NODE)
     assert [line["event"] for line in log(running, "stopped")] == ["stopped"]
     (replayed,) = log(running, "replayed")
@@ -334,22 +349,10 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return certificate_file, key_file
 
 
-def secured(certificate_file: Path, key_file: Path) -> Callable[[Site], Topology]:
-    """The local topology, with TLS."""
-
-    def topology(site: Site) -> Topology:
-        plain = monolith.topology(site)
-        path = Path(plain.processes[0].command[-1])
-        config = json.loads(path.read_text())
-        config |= {"tls_certificate": str(certificate_file), "tls_key": str(key_file)}
-        path.write_text(json.dumps(config))
-        return replace(plain, endpoints=(replace(plain.endpoints[0], ca_file=str(certificate_file)),))
-
-    return topology
-
-
 def test_tls_is_required_where_it_is_offered_and_plain_works_under_it(start: Start, tmp_path: Path) -> None:
-    endpoint = start(secured(*certificate(tmp_path / "tls"))).endpoints[0]
+    trusted, key = certificate(tmp_path / "tls")
+    running = start(configured(tls_certificate=str(trusted), tls_key=str(key)))
+    endpoint = replace(running.endpoints[0], ca_file=str(trusted))
     with pytest.raises(LoginRefused):
         XmppConnection(person(0)).open(replace(endpoint, ca_file=None))
     other, _ = certificate(tmp_path / "other")
