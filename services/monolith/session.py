@@ -230,8 +230,8 @@ class Session(asyncio.Protocol):
         except OSError:  # the client's fault or wish; ssl.SSLError and timeouts are OSErrors
             transport = None
         if transport is None:
-            self._ended = True
             self._transport.abort()
+            self.connection_lost(None)  # a handshake that failed may leave it unsaid
             return
         self._secure = True
         self._transport = transport

@@ -73,7 +73,7 @@ class Site:
         """
         admin_port = self.port()
         path = self.folder / "config" / f"{node}.json"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         whole = {"node": node, "host": self.host, "admin_port": admin_port, **config}
         path.write_text(json.dumps(whole, indent=1, default=str))
         admin_url = f"http://{self.host}:{admin_port}"

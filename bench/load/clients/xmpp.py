@@ -49,6 +49,8 @@ MESSAGE: Final = "jabber:client message"
 IQ: Final = "jabber:client iq"
 PRESENCE: Final = "jabber:client presence"
 BODY: Final = "jabber:client body"
+ANSWER: Final = f"{SM} a"
+QUESTION: Final = f"{SM} r"
 COUNTER: Final = 1 << 32
 _ASK = f"<r xmlns='{SM}'/>".encode()
 
@@ -272,9 +274,9 @@ class XmppConnection:
             self._received += self._managed
             self._must_confirm = True
             self._take_message(stanza)
-        elif name == f"{SM} a":
+        elif name == ANSWER:
             self._acknowledged(stanza.attributes.get("h", ""))
-        elif name == f"{SM} r":
+        elif name == QUESTION:
             self._must_confirm = True
         elif name == PRESENCE:
             self._received += self._managed
