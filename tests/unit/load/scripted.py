@@ -1,6 +1,9 @@
 """A messaging system in memory whose latencies and outages the test writes down, and must get back."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gevent
 from gevent.queue import Queue
@@ -29,9 +32,9 @@ class ScriptedServer:
         self.banned: set[str] = set()
         self.received: list[str] = []
         self._seen: set[str] = set()
-        self._online: dict[str, Queue] = {}
+        self._online: dict[str, Queue[Any]] = {}
 
-    def connect(self, person: Person) -> "ScriptedConnection":
+    def connect(self, person: Person) -> ScriptedConnection:
         return ScriptedConnection(self, person)
 
     def crash(self) -> None:
@@ -40,7 +43,7 @@ class ScriptedServer:
             queue.put(LOST)
         self._online.clear()
 
-    def login(self, name: str) -> Queue:
+    def login(self, name: str) -> Queue[Any]:
         if self.down:
             raise ConnectionLost("down")
         if name in self.banned:
@@ -70,7 +73,7 @@ class ScriptedConnection:
     def __init__(self, server: ScriptedServer, person: Person) -> None:
         self._server = server
         self._person = person
-        self._queue: Queue | None = None
+        self._queue: Queue[Any] | None = None
 
     def open(self, endpoint: Endpoint) -> None:
         self._queue = self._server.login(self._person.name)
