@@ -8,6 +8,7 @@ deep (13.12 `policy-violation`).
 from xml.parsers import expat
 
 from services.monolith.stanza import CLIENT, STREAMS, Element
+from services.xml_tags import TagBuffer
 
 MAX_DEPTH = 32
 
@@ -40,10 +41,6 @@ class StreamParser:
         self._whole: list[Element] = []
         parser = expat.ParserCreate("utf-8", " ")
         parser.buffer_text = True
-        # Newer expats put off parsing an unfinished token until the buffer has doubled, which would
-        # hold back a stanza cut in two by TCP until something else arrives.
-        if set_deferral := getattr(parser, "SetReparseDeferralEnabled", None):
-            set_deferral(False)
         parser.StartNamespaceDeclHandler = self._declared
         parser.StartElementHandler = self._start_header
         parser.EndElementHandler = self._end
@@ -52,13 +49,14 @@ class StreamParser:
         parser.CommentHandler = self._restricted
         parser.ProcessingInstructionHandler = self._restricted
         self._parser = parser
+        self._tags = TagBuffer()
 
     def feed(self, data: bytes) -> list[Element]:
         """The stanzas completed by `data`, in order; none once `error` is set."""
         if self.error is not None:
             return []
         try:
-            self._parser.Parse(data, False)
+            self._parser.Parse(self._tags.take(data), False)
         except expat.ExpatError as error:
             self.error = StreamError("not-well-formed", str(error))
         except StreamError as error:

@@ -13,6 +13,7 @@ from scramp import ScramException, ScramMechanism
 
 from services.noop.hub import Hub
 from services.noop.outbox import Outbox
+from services.xml_tags import TagBuffer
 
 STREAMS = "http://etherx.jabber.org/streams"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
@@ -88,7 +89,7 @@ class XmppSession(Outbox):
     def data_received(self, data: bytes) -> None:
         """Handle every whole stanza, and acknowledge them together."""
         try:
-            self._parser.Parse(data, False)
+            self._parser.Parse(self._tags.take(data), False)
         except (expat.ExpatError, ScramException, ValueError, KeyError):
             self.end()
             return
@@ -114,12 +115,11 @@ class XmppSession(Outbox):
     def _restart(self) -> None:
         parser = expat.ParserCreate("utf-8", " ")
         parser.buffer_text = True
-        if set_deferral := getattr(parser, "SetReparseDeferralEnabled", None):
-            set_deferral(False)
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._finish
         parser.CharacterDataHandler = self._characters
         self._parser = parser
+        self._tags = TagBuffer()
         self._depth = 0
         self._attributes: dict[str, str] = {}
         self._inside: list[str] = []

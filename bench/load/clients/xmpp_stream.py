@@ -5,6 +5,8 @@ from xml.parsers import expat
 
 from bench.load.clients import ConnectionLost
 
+_TAG = re.compile(rb"""<(?:[^<>"']|"[^"]*"|'[^']*')*>""")
+
 
 class Stanza:
     """One element directly under the stream. Names are `namespace local`, as expat gives them.
@@ -36,19 +38,21 @@ class StreamReader:
         self._whole: list[Stanza] = []
         parser = expat.ParserCreate("utf-8", " ")
         parser.buffer_text = True
-        # Newer expats put off parsing an unfinished token until the buffer has doubled, which would
-        # hold back a stanza cut in two by TCP until something else arrives.
-        if set_deferral := getattr(parser, "SetReparseDeferralEnabled", None):
-            set_deferral(False)
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
         self._parser = parser
+        self._held = b""
 
     def feed(self, data: bytes) -> list[Stanza]:
         """The stanzas completed by `data`; raises ConnectionLost for what is not XML."""
+        # Expat may put off an unfinished token until much more has come (2.6, and 2.5 with its fixes), so
+        # it is only given whole tags: a stanza that TCP cut in two would wait for the next one.
+        data = self._held + data
+        end = _end_of_whole_tags(data)
+        self._held = data[end:]
         try:
-            self._parser.Parse(data, False)
+            self._parser.Parse(data[:end], False)
         except expat.ExpatError as error:
             raise ConnectionLost(f"the server sent no XML: {error}") from error
         whole, self._whole = self._whole, []
@@ -77,6 +81,12 @@ class StreamReader:
     def _characters(self, data: str) -> None:
         if self._last is not None:
             self._last.text += data
+
+
+def _end_of_whole_tags(data: bytes) -> int:
+    """Where the last tag begins if its end has not come yet, else the end. No `<` may stand anywhere else."""
+    start = data.rfind(b"<")
+    return len(data) if start < 0 or _TAG.match(data, start) else start
 
 
 # A carriage return, and white space other than a blank in an attribute, would not survive the
