@@ -1,5 +1,6 @@
 """docker-compose.yml under a project name of our own, on free ports, and removed to the last volume."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.deployment.local.ports import free_port
+from bench.generations import GENERATIONS
 
 PROJECT = Path(__file__).resolve().parents[2]
 IMAGE = "threegen-test"
@@ -49,11 +51,13 @@ class Compose:
         return self._run(("docker", *words), timeout_s)
 
     def build(self) -> None:
-        """Build the image; the one it replaces is not kept."""
-        before = self.docker("images", "--quiet", IMAGE).strip()
-        self("--profile", "monolith", "build", timeout_s=600)
-        if before not in {"", self.docker("images", "--quiet", IMAGE).strip()}:
-            self.docker("image", "rm", before)
+        """Build the images; those they replace are not kept."""
+        before = self._images()
+        self(*(word for name in GENERATIONS for word in ("--profile", name)), "build", timeout_s=600)
+        replaced = before - self._images()
+        if replaced:
+            with contextlib.suppress(AssertionError):  # containers of another test may still use them
+                self.docker("image", "rm", *replaced)
 
     def containers(self) -> dict[str, Any]:
         """The engine's description of each container, by the service's name."""
@@ -105,6 +109,9 @@ class Compose:
     def left(self) -> list[str]:
         """Whatever there still is of this project."""
         return [one for kind in KINDS for one in self._left(kind, self.name)]
+
+    def _images(self) -> set[str]:
+        return set(self.docker("images", "--quiet", IMAGE).split())
 
     def _left(self, kind: str, project: str) -> list[str]:
         all_of_them = ("--all",) if kind == "container" else ()

@@ -1,5 +1,6 @@
 """docker-compose.yml, for real: the image is built, each generation starts and passes a message."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -29,14 +30,18 @@ EDGES = {
 @pytest.fixture(scope="module")
 def built() -> Iterator[Compose]:
     """The project with its image built, nothing of it running."""
-    try:
-        with docker_engine() as engine:
-            compose = Compose(engine)
-            compose.remove()
-            compose.build()
-            yield compose
-    except NoEngine as error:
-        pytest.fail(str(error), pytrace=False)
+    with contextlib.ExitStack() as stack:
+        missing = ""
+        try:
+            engine = stack.enter_context(docker_engine())
+        except NoEngine as error:
+            missing = str(error)
+        if missing:
+            pytest.fail(missing, pytrace=False)
+        compose = Compose(engine)
+        compose.remove()
+        compose.build()
+        yield compose
 
 
 @pytest.fixture

@@ -93,11 +93,19 @@ def test_every_port_is_published_on_loopback_and_can_be_moved() -> None:
 
 def test_every_image_is_the_one_dockerfiles_or_a_pinned_public_one() -> None:
     for name, service in SERVICES.items():
-        if "build" in service:
-            assert service["build"] == ".", name
-            assert service["image"] == "${THREEGEN_IMAGE:-threegen}", name
+        if service["image"] == f"${{THREEGEN_IMAGE:-threegen}}:{service['profiles'][0]}":
+            assert service.get("build", ".") == ".", name
         else:
+            assert "build" not in service, name
             assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?", service["image"]), name
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_one_node_builds_its_generations_image_and_the_others_wait_for_it(generation: str) -> None:
+    ours = {name: service for name, service in SERVICES.items() if generation in service["image"]}
+    (builder,) = [name for name, service in ours.items() if "build" in service]
+    for name, service in ours.items():
+        assert name == builder or builder in service["depends_on"], name
 
 
 def test_only_the_generation_that_heals_itself_is_restarted_by_the_engine() -> None:
