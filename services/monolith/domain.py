@@ -8,10 +8,10 @@ of the server a message may arrive twice, never not at all, and in the order it 
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from services.monolith.account import Account, Connected
 from services.monolith.commit import GroupCommit
 from services.monolith.metrics import Metrics
 from services.monolith.records import LONGEST_ID_BYTES, Message, key
@@ -19,9 +19,6 @@ from services.monolith.sasl import Accounts
 from services.monolith.stanza import XML, Element, attribute, error, optional, write_inner
 from services.monolith.state import State
 from services.runtime import People
-
-if TYPE_CHECKING:
-    from services.monolith.session import Session
 
 
 class Entry(NamedTuple):
@@ -31,51 +28,10 @@ class Entry(NamedTuple):
     is the addressee's, where the sender named one.
     """
 
-    session: "Session"
+    session: Connected
     position: int
     message: Message | None
     resource: str
-
-
-class Account:
-    """One person's account: who is connected, and what waits for somebody to connect.
-
-    `sessions` are the bound ones by resource; `chosen` is the one that gets what is addressed to the
-    bare JID, None while nobody is available.
-    """
-
-    __slots__ = ("chosen", "index", "jid", "queue", "sessions")
-
-    def __init__(self, index: int, jid: str) -> None:
-        self.index = index
-        self.jid = jid
-        self.sessions: dict[str, Session] = {}
-        self.chosen: Session | None = None
-        self.queue: deque[Message] = deque()
-
-    def choose(self) -> None:
-        """Choose anew: the highest priority that is not negative, of equals the latest (RFC 6121, 8.5.2)."""
-        chosen = None
-        for session in self.sessions.values():
-            if (
-                session.available
-                and session.priority >= 0
-                and (chosen is None or session.priority >= chosen.priority)
-            ):
-                chosen = session
-        self.chosen = chosen
-
-    def drain(self) -> None:
-        """Write out what waits, as far as the chosen session takes it."""
-        session, queue = self.chosen, self.queue
-        while queue and session is not None and not session.paused:
-            session.deliver(queue.popleft(), late=True)
-
-    def take_back(self, messages: list[Message]) -> None:
-        """Put messages that a lost session had not acknowledged back, in their order."""
-        if messages:
-            self.queue = deque(sorted([*messages, *self.queue], key=lambda message: message.number))
-        self.drain()
 
 
 class Domain:
@@ -92,7 +48,7 @@ class Domain:
         self.metrics = metrics
         self.credentials = Accounts(people)
         self.online: dict[int, Account] = {}
-        self.connections: set[Session] = set()
+        self.connections: set[Connected] = set()
         self.stopping = False
         self.commit: GroupCommit[Entry]
         self._people = people
@@ -130,7 +86,7 @@ class Domain:
         """Who is in the account's roster, as person indices; both ways (`subscription='both'`)."""
         return self._contacts[account.index]
 
-    def route_message(self, session: "Session", stanza: Element) -> None:
+    def route_message(self, session: Connected, stanza: Element) -> None:
         """Take one message from a bound session (RFC 6121, 8.5)."""
         attributes = stanza.attributes
         to = attributes.get("to") or session.owner.jid
@@ -161,7 +117,7 @@ class Domain:
         self._submit(session, account, resource, identity, wire)
 
     def _submit(
-        self, session: "Session", account: Account, resource: str, identity: str, wire: bytes
+        self, session: Connected, account: Account, resource: str, identity: str, wire: bytes
     ) -> None:
         session.committing += 1
         sender = session.owner.index
@@ -179,14 +135,14 @@ class Domain:
         self._next_number += 1
         self.commit.submit(Entry(session, session.received, message, resource), message)
 
-    def _refuse(self, session: "Session", stanza: Element, condition: str) -> None:
+    def _refuse(self, session: Connected, stanza: Element, condition: str) -> None:
         self.metrics.messages_refused += 1
         session.write_stanza(error(stanza, condition, session.jid))
 
     def durable(self, entries: list[Entry]) -> None:
         """Acknowledge and hand on messages that are on the disk now, in order."""
         state = self._state
-        senders: dict[Session, None] = {}
+        senders: dict[Connected, None] = {}
         for session, position, message, resource in entries:
             session.committing -= 1
             session.durable = position
@@ -208,7 +164,7 @@ class Domain:
         for session in senders:
             session.acknowledge()
 
-    def became_available(self, session: "Session") -> None:
+    def became_available(self, session: Connected) -> None:
         """Initial presence (RFC 6121, 4.2): tell contacts, hear of theirs, and get what waited."""
         account = session.owner
         self.online[account.index] = account
@@ -220,20 +176,20 @@ class Domain:
                 session.write_presence(other, account.jid)
         account.drain()
 
-    def announce(self, session: "Session") -> None:
+    def announce(self, session: Connected) -> None:
         """The session's presence to its contacts who are online, and to its account's other resources."""
         for other in self._present(session.owner):
             if other is not session:
                 other.write_presence(session, other.owner.jid)
 
-    def _present(self, account: Account) -> Iterator["Session"]:
+    def _present(self, account: Account) -> Iterator[Connected]:
         """The available sessions of the account's contacts, and its own."""
         for index in (*self.contacts(account), account.index):
             contact = self.online.get(index)
             if contact is not None:
                 yield from (session for session in contact.sessions.values() if session.available)
 
-    def became_unavailable(self, session: "Session") -> None:
+    def became_unavailable(self, session: Connected) -> None:
         """Unavailable presence, said or implied (RFC 6121, 4.5)."""
         account = session.owner
         session.available = False
@@ -243,7 +199,7 @@ class Domain:
         if not self.stopping:
             self.announce(session)
 
-    def bind(self, session: "Session", account: Account, resource: str) -> None:
+    def bind(self, session: Connected, account: Account, resource: str) -> None:
         """Give `resource` to the session; whoever had it is sent away (RFC 6120, 7.7.2.2)."""
         older = account.sessions.get(resource)
         if older is not None:
@@ -251,7 +207,7 @@ class Domain:
         account.sessions[resource] = session
         self.metrics.logins += 1
 
-    def detach(self, session: "Session") -> None:
+    def detach(self, session: Connected) -> None:
         """Forget a session; what it had not acknowledged waits again. Safe more than once."""
         account, session.account = session.account, None
         if account is None:
@@ -273,7 +229,7 @@ class Domain:
                 session.look_after(now)
 
 
-def directed_presence(domain: Domain, session: "Session", stanza: Element) -> None:
+def directed_presence(domain: Domain, session: Connected, stanza: Element) -> None:
     """Presence with an addressee (RFC 6121, 4.6): to that account's resources, or the one named."""
     address, _, resource = stanza.attributes["to"].partition("/")
     account = domain.find(address)

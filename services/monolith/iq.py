@@ -4,13 +4,10 @@ Rosters are fixed by the people's configuration: they can be read and not change
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from services.monolith.account import Connected
 from services.monolith.domain import Domain
 from services.monolith.stanza import Element, attribute, error, optional, write_inner
-
-if TYPE_CHECKING:
-    from services.monolith.session import Session
 
 ROSTER = "jabber:iq:roster"
 PING = "urn:xmpp:ping"
@@ -19,7 +16,7 @@ DISCO_INFO = "http://jabber.org/protocol/disco#info"
 DISCO_ITEMS = "http://jabber.org/protocol/disco#items"
 
 
-def answer(domain: Domain, session: "Session", stanza: Element) -> None:
+def answer(domain: Domain, session: Connected, stanza: Element) -> None:
     """Answer one iq from a bound session, or pass it on."""
     kind = stanza.attributes.get("type")
     to = stanza.attributes.get("to")
@@ -37,7 +34,7 @@ def answer(domain: Domain, session: "Session", stanza: Element) -> None:
         _refuse(session, stanza, "service-unavailable")
 
 
-def _serve(domain: Domain, session: "Session", stanza: Element, kind: str) -> None:
+def _serve(domain: Domain, session: Connected, stanza: Element, kind: str) -> None:
     request = stanza.children[0]
     serve = _SERVED.get((kind, request.name))
     if serve is not None:
@@ -48,7 +45,7 @@ def _serve(domain: Domain, session: "Session", stanza: Element, kind: str) -> No
         _refuse(session, stanza, "service-unavailable")
 
 
-def _pass_on(domain: Domain, session: "Session", stanza: Element, to: str) -> None:
+def _pass_on(domain: Domain, session: Connected, stanza: Element, to: str) -> None:
     address, _, resource = to.partition("/")
     account = domain.find(address)
     receiver = account.sessions.get(resource) if account is not None else None
@@ -65,7 +62,7 @@ def _pass_on(domain: Domain, session: "Session", stanza: Element, to: str) -> No
     )
 
 
-def _result(session: "Session", stanza: Element, payload: str) -> None:
+def _result(session: Connected, stanza: Element, payload: str) -> None:
     identity = attribute(stanza.attributes["id"])
     origin = optional("from", stanza.attributes.get("to"))
     session.write_stanza(
@@ -73,15 +70,15 @@ def _result(session: "Session", stanza: Element, payload: str) -> None:
     )
 
 
-def _refuse(session: "Session", stanza: Element, condition: str) -> None:
+def _refuse(session: Connected, stanza: Element, condition: str) -> None:
     session.write_stanza(error(stanza, condition, session.jid))
 
 
-def _nothing(_: Domain, __: "Session") -> str:
+def _nothing(_: Domain, __: Connected) -> str:
     return ""
 
 
-def _roster(domain: Domain, session: "Session") -> str:
+def _roster(domain: Domain, session: Connected) -> str:
     items = "".join(
         f"<item jid='{domain.account(index).jid}' subscription='both'/>"
         for index in domain.contacts(session.owner)
@@ -89,17 +86,17 @@ def _roster(domain: Domain, session: "Session") -> str:
     return f"<query xmlns='{ROSTER}'>{items}</query>"
 
 
-def _info(_: Domain, __: "Session") -> str:
+def _info(_: Domain, __: Connected) -> str:
     features = "".join(f"<feature var='{name}'/>" for name in (DISCO_INFO, DISCO_ITEMS, PING, "msgoffline"))
     identity = "<identity category='server' type='im' name='threegen'/>"
     return f"<query xmlns='{DISCO_INFO}'>{identity}{features}</query>"
 
 
-def _items(_: Domain, __: "Session") -> str:
+def _items(_: Domain, __: Connected) -> str:
     return f"<query xmlns='{DISCO_ITEMS}'/>"
 
 
-_SERVED: dict[tuple[str, str], Callable[[Domain, "Session"], str]] = {
+_SERVED: dict[tuple[str, str], Callable[[Domain, Connected], str]] = {
     ("get", f"{ROSTER} query"): _roster,
     ("get", f"{PING} ping"): _nothing,
     ("set", f"{SESSION} session"): _nothing,

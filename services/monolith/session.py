@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import cast
 
 from services.monolith import iq
-from services.monolith.domain import Account, Domain, directed_presence
+from services.monolith.account import Account, Connected
+from services.monolith.domain import Domain, directed_presence
 from services.monolith.records import Message
 from services.monolith.sasl import SCRAM_MECHANISMS, Denied, ScramExchange, decode
 from services.monolith.stanza import (
@@ -364,7 +365,7 @@ class Session(asyncio.Protocol):
         self._domain.metrics.stanzas_sent += 1
         self._write(data)
 
-    def write_presence(self, other: "Session", to: str) -> None:
+    def write_presence(self, other: Connected, to: str) -> None:
         """Write what `other`'s presence is now, to this session, whose account is at `to`."""
         kind = "" if other.available else " type='unavailable'"
         self.write_stanza(
