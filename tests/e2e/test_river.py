@@ -1,6 +1,7 @@
 """The whole river: profile, three generations, kill, result; then the same again from the folder alone."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,14 @@ def test_a_run_compares_with_itself_as_equal_and_only_descriptively(
     assert done.returncode == 0, done.stderr
     assert "descriptive only" in done.stdout
     assert "×1" in done.stdout
+
+
+def test_the_notebook_lines_in_the_documents_run_on_the_folder(folder: Path) -> None:
+    (shown,) = re.findall(
+        r"^```python\n(.*?)^```", Path("docs/results.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    *lines, last = shown.replace("results/RUN", str(folder)).strip().splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join(lines), names)
+    found = eval(last, names)
+    assert list(found["generation"]) == GENERATIONS
