@@ -236,6 +236,11 @@ def doctor(results: Path, install: bool, quiet: bool, purpose: str) -> None:
         raise UserError(f"{', '.join(missing)}: missing; the last column says what mends it")
 
 
+def _short(path: Path) -> Path:
+    """The path as a user here would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _plan(profile: Path) -> "Plan":
     from bench.plan import make_plan
     from bench.profile import load_profile
@@ -281,4 +286,4 @@ def _report(results: Path, folder: "RunFolder") -> None:
 
     analysis = analyse(folder.evidence(), read_published(PROJECT / "results"))
     folder.write_analysis(summary=analysis.summary, recovery=analysis.recovery)
-    _console().print(render(analysis, folder.path))
+    _console().print(render(analysis, _short(folder.path)))
