@@ -181,11 +181,11 @@ class RecoveryRow:
 
 @dataclass(frozen=True, slots=True)
 class TelemetryRow:
-    """telemetry.csv: one reading of one device. `subject` is a node, `generator`, or `host`.
+    """telemetry.csv: one reading of one device. `subject` is a node, `generator`, `harness`, or `host`.
 
-    Node metrics: `cpu_seconds` (seconds of CPU used since its process started; falls when the process
-    is a new one), `resident_bytes`. Host: `cpu_pressure_ratio`, `steal_ratio`, `foreign_cpu_ratio`,
-    `sleep_overshoot_ms`. Generator: `cpu_ratio` of its core, `cpu_seconds`, `resident_bytes`.
+    Processes: `cpu_seconds` (user and system, since the process began; falls when the process is a new
+    one), `resident_bytes`. Host, of the second before: `cpu_pressure_ratio` (some task waited for a CPU),
+    `steal_ratio`, `busy_ratio`, and `sleep_overshoot_ms` of a 1 ms sleep.
     """
 
     generation: str

@@ -60,9 +60,14 @@ class People(BaseModel):
         return index if index < self.count and name == f"u{index}" else None
 
     def contacts(self) -> list[list[int]]:
-        """Contact indices by person; symmetric when the file is."""
+        """Contact indices by person; symmetric when the file is. Raises ConfigError for an unsound file."""
         if self.contacts_file is not None:
-            loaded: list[list[int]] = json.loads(self.contacts_file.read_text())
+            try:
+                loaded: list[list[int]] = json.loads(self.contacts_file.read_text())
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"{self.contacts_file}: {error}") from error
+            if len(loaded) != self.count:
+                raise ConfigError(f"{self.contacts_file}: {len(loaded)} people, expected {self.count}")
             return loaded
         return [sorted({(i - 1) % self.count, (i + 1) % self.count} - {i}) for i in range(self.count)]
 

@@ -305,7 +305,12 @@ def _recovery(
         outcome=outcome,  # type: ignore[arg-type]
         injected_s=injected_s,
         impact_s=impact_s,
-        detected_s=_first(e.t_s for e in events if e.event == DETECTED and injected_s <= e.t_s < end_s),
+        # Who waits for a death may see it before whoever caused it has confirmed it.
+        detected_s=_first(
+            max(event.t_s, injected_s)
+            for event in events
+            if event.event == DETECTED and fault.invoked_s <= event.t_s < end_s
+        ),
         first_success_s=_first_success_s(after, injected_s),
         restored_s=restored_s,
         caught_up_s=caught_up_s,

@@ -78,7 +78,7 @@ def test_the_core_node_of_each_generation_was_killed_and_its_going_noticed(folde
     assert (recovery["outcome"] != "unknown").all()
     # The monolith has nobody to notice its death but the operator; the others say so themselves.
     assert recovery.loc["sharded", "detected_s"] > recovery.loc["sharded", "injected_s"]
-    assert recovery.loc["microservices", "detected_s"] > recovery.loc["microservices", "injected_s"]
+    assert recovery.loc["microservices", "detected_s"] >= recovery.loc["microservices", "injected_s"]
 
 
 def test_nothing_that_was_offered_is_missing_from_the_timeline(folder: Path) -> None:
