@@ -18,6 +18,7 @@ from bench.errors import BenchError, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.status import Status
 
     from bench.plan import Plan
     from bench.results import RunFolder
@@ -226,7 +227,10 @@ def doctor(results: Path, install: bool, quiet: bool, purpose: str) -> None:
 
     wanted: surgery.Purpose = "tests" if purpose == "tests" else "runs"
     if install:
-        surgery.install(wanted, lambda text: click.echo(f"bench: {text}", err=True))
+        from rich.console import Console
+
+        with Console(stderr=True).status("looking for what is missing") as status:
+            surgery.install(wanted, lambda text: _tell(status, text))
     findings = surgery.examine(results, wanted)
     shown = [finding for finding in findings if not quiet or finding.level != "well"]
     if shown:
@@ -234,6 +238,12 @@ def doctor(results: Path, install: bool, quiet: bool, purpose: str) -> None:
     missing = [finding.name for finding in findings if finding.level == "missing"]
     if missing:
         raise UserError(f"{', '.join(missing)}: missing; the last column says what mends it")
+
+
+def _tell(status: "Status", text: str) -> None:
+    """What takes long, on a line of its own and beside what turns meanwhile."""
+    click.echo(f"bench: {text}", err=True)
+    status.update(text)
 
 
 def _short(path: Path) -> Path:

@@ -1,0 +1,147 @@
+"""What the local deployment does to real nodes: start, prove, kill, restart, pause, resume, clear away."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from bench.deployment import Kill, Pause
+from bench.deployment.local import lay_out
+from bench.deployment.local.deployment import LocalDeployment
+from bench.deployment.local.topology import Process, Site, Topology
+from bench.errors import DeploymentError
+from bench.load.driver import prove
+from bench.records import Endpoint
+
+PEOPLE = {"count": 4, "password": "open sesame"}
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def monolith(tmp_path: Path) -> LocalDeployment:
+    site = Site(folder=tmp_path / "site", people=PEOPLE)
+    return LocalDeployment(lay_out("monolith", site), site, tmp_path / "logs")
+
+
+async def ready(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(1000):
+            try:
+                async with session.get(url) as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.02)
+    raise AssertionError(f"{url} never became ready")
+
+
+async def test_it_can_kill_and_pause_and_says_so(tmp_path: Path) -> None:
+    deployment = monolith(tmp_path)
+    assert isinstance(deployment, Kill)
+    assert isinstance(deployment, Pause)
+
+
+async def test_a_killed_node_is_down_until_it_is_restarted_with_its_data(tmp_path: Path) -> None:
+    async with monolith(tmp_path) as deployment:
+        before = deployment.pid("server")
+        assert before is not None
+        await deployment.kill("server")
+        assert deployment.pid("server") is None
+        assert deployment.nodes() == {"server": None}
+        with pytest.raises(DeploymentError, match="server is not running"):
+            await deployment.kill("server")
+        await deployment.restart("server")
+        after = deployment.pid("server")
+        assert after not in {None, before}
+        await deployment.restart("server")  # one that runs is left alone
+        assert deployment.pid("server") == after
+        (view,) = deployment.views()
+        await asyncio.wait_for(ready(f"{view.admin_url}/readyz"), 30)
+        assert '"event": "replayed"' in (tmp_path / "logs" / "server.log").read_text()
+    assert not (tmp_path / "site").exists()
+
+
+async def test_a_paused_node_is_stopped_until_it_is_resumed(tmp_path: Path) -> None:
+    async with monolith(tmp_path) as deployment:
+        pid = deployment.pid("server")
+        assert pid is not None
+        await deployment.pause("server")
+        assert state_of(pid) == "T"
+        await deployment.resume("server")
+        (view,) = deployment.views()
+        await asyncio.wait_for(ready(f"{view.admin_url}/readyz"), 30)
+        assert state_of(pid) != "T"
+        await deployment.pause("server")  # leaving ends a paused node too
+    assert gone(pid)
+
+
+async def test_a_node_owned_by_another_is_killed_and_comes_back_by_itself(tmp_path: Path) -> None:
+    site = Site(folder=tmp_path / "site", people=PEOPLE)
+    async with LocalDeployment(lay_out("microservices", site), site, tmp_path / "logs") as deployment:
+        before = deployment.pid("message-1")
+        assert before is not None
+        await deployment.kill("message-1")
+        async with asyncio.timeout(30):
+            while deployment.pid("message-1") in {None, before}:
+                await asyncio.sleep(0.01)
+        pids = [pid for pid in deployment.nodes().values() if pid is not None]
+        assert len(pids) == 11
+    assert all(gone(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("generation", ["monolith", "sharded", "microservices"])
+async def test_it_is_only_up_once_a_real_message_has_passed(tmp_path: Path, generation: str) -> None:
+    site = Site(folder=tmp_path / "site", people=PEOPLE)
+    kinds = {"monolith": "xmpp", "sharded": "http", "microservices": "websocket"}
+    proved: list[Sequence[Endpoint]] = []
+
+    async def pass_message(endpoints: Sequence[Endpoint]) -> None:
+        await prove(kinds[generation], endpoints, 4, "open sesame", tmp_path / "probe.log")
+        proved.append(endpoints)
+
+    deployment = LocalDeployment(lay_out(generation, site), site, tmp_path / "logs", prove=pass_message)
+    async with deployment:
+        assert proved == [deployment.endpoints]
+
+
+async def test_a_message_that_does_not_pass_is_the_end_and_nothing_stays(tmp_path: Path) -> None:
+    site = Site(folder=tmp_path / "site", people=PEOPLE)
+
+    async def pass_message(endpoints: Sequence[Endpoint]) -> None:
+        await prove("xmpp", endpoints, 4, "the wrong password", tmp_path / "probe.log")
+
+    deployment = LocalDeployment(lay_out("monolith", site), site, tmp_path / "logs", prove=pass_message)
+    with pytest.raises(DeploymentError, match="no message came through: .*login refused"):
+        await deployment.__aenter__()
+    assert deployment.pid("server") is None
+    assert not (tmp_path / "site").exists()
+
+
+async def test_a_node_that_ends_while_starting_is_named_with_its_last_words(tmp_path: Path) -> None:
+    command = ("bash", "-c", "echo the licence has expired; exit 7")
+    topology = Topology((Process("doomed", command, "http://127.0.0.1:9/readyz"),), ())
+    site = Site(folder=tmp_path / "site", people=PEOPLE)
+    deployment = LocalDeployment(topology, site, tmp_path / "logs")
+    with pytest.raises(DeploymentError, match="doomed ended with 7 while starting: the licence has expired"):
+        await deployment.__aenter__()
+    assert not (tmp_path / "site").exists()
+
+
+async def test_a_port_that_is_taken_stops_the_start_with_the_nodes_own_words(tmp_path: Path) -> None:
+    site = Site(folder=tmp_path / "site", people=PEOPLE)
+    topology = lay_out("monolith", site)
+    (endpoint,) = topology.endpoints
+    squatter = await asyncio.start_server(lambda r, w: None, endpoint.host, endpoint.port)
+    async with squatter:
+        deployment = LocalDeployment(topology, site, tmp_path / "logs")
+        with pytest.raises(DeploymentError, match="server ended with 1 while starting"):
+            await deployment.__aenter__()
