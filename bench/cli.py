@@ -94,6 +94,7 @@ def run(results: Path, profile: Path) -> None:
             error = group.exceptions[0]
     made = [folder for folder in _folders(results) if folder.path.name not in before]
     if made:
+        click.echo()
         _report(results, made[-1])
     if isinstance(error, BenchError):
         raise error

@@ -74,7 +74,7 @@ class LoadProcess:
         self._environment = Environment(user_classes=[person_user(self._crowd)])
 
     def run(self) -> int:
-        """Live the trial; 0 when it ran as planned, 1 when people were refused."""
+        """Live the trial; 0 when it ran as planned, 1 when somebody failed."""
         signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the conductor decides what an interrupt means
         gevent.spawn(self._listen)
@@ -87,7 +87,7 @@ class LoadProcess:
             drained, detail = self._offer()
         self._finish(drained, detail)
         runner.quit()
-        return 1 if self._crowd.refusals else 0
+        return 1 if self._crowd.failures else 0
 
     def _listen(self) -> None:
         """Commands from the conductor; its silence for good means that it is gone."""
@@ -101,11 +101,10 @@ class LoadProcess:
         self._stop.set()
 
     def _come_online(self) -> bool:
-        """Wait until everybody is online; False when told to stop or somebody is refused."""
+        """Wait until everybody is online; False when told to stop or somebody fails."""
         reported = time.monotonic()
         while self._crowd.online < self._plan.clients:
-            if self._crowd.refusals:
-                tell("failed", error=f"login refused: {self._crowd.refusals[0]}")
+            if self._crowd.failures:
                 return False
             if self._stop.wait(POLL_S):
                 return False
@@ -133,7 +132,7 @@ class LoadProcess:
             max_in_flight=plan.max_in_flight,
         )
         housekeeping = gevent.spawn(self._keep_house)
-        while not dispatcher.ready() and not self._stop.wait(POLL_S):
+        while not (dispatcher.ready() or self._crowd.failures or self._stop.wait(POLL_S)):
             pass
         if not dispatcher.ready():
             dispatcher.kill()
@@ -158,7 +157,7 @@ class LoadProcess:
             if not waiting and now_ns - last_ns >= quiet_ns:
                 tell("drained", t_s=self._seconds())
                 return True, ""
-            if now_ns > deadline_ns:
+            if now_ns > deadline_ns or self._crowd.failures:
                 return False, waiting or "messages kept arriving"
             if self._stop.wait(POLL_S):
                 return False, f"stopped while draining: {waiting or 'waiting for quiet'}"
@@ -202,6 +201,8 @@ class LoadProcess:
             detail=detail,
         )
         (self._out / "audit.json").write_text(json.dumps([dataclasses.asdict(row) for row in rows]))
+        if self._crowd.failures:
+            tell("failed", error=self._crowd.failures[0])
         tell("finished", drained=drained, detail=detail, negative_deltas=self._recorder.negative)
 
     def _seconds(self) -> float:

@@ -5,6 +5,7 @@ Nothing here waits for anything but the network.
 """
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 
 from bench.load.clients import Acknowledged, Connection, Delivered, LoginRefused
@@ -49,7 +50,7 @@ class Crowd:
     ) -> None:
         self.size = size
         self.clients: list[Client] = []
-        self.refusals: list[str] = []
+        self.failures: list[str] = []
         self.last_arrival_ns = 0
         self._password = password
         self._connect = connect
@@ -84,16 +85,24 @@ class Crowd:
         return person
 
     def live(self, person: Person) -> None:
-        """Log in and listen until the client is closed; a refused login is recorded and ends it."""
+        """Log in and listen until the client is closed; what ends it otherwise is kept in `failures`."""
         client = self.clients[person.number]
         intended_ns = self._clock_ns()
         try:
-            client.open()
+            try:
+                client.open()
+            except LoginRefused:
+                self._recorder.login(intended_ns, self._clock_ns(), ok=False)
+                raise
+            self._recorder.login(intended_ns, self._clock_ns(), ok=True)
+            self._listen(person, client)
         except LoginRefused as refusal:
-            self._recorder.login(intended_ns, self._clock_ns(), ok=False)
-            self.refusals.append(f"{person.name}: {refusal}")
-            return
-        self._recorder.login(intended_ns, self._clock_ns(), ok=True)
+            self.failures.append(f"login refused: {person.name}: {refusal}")
+        except Exception as error:  # a greenlet's edge: the whole load fails, not one person silently
+            traceback.print_exc()
+            self.failures.append(f"{person.name}: {type(error).__name__}: {error}")
+
+    def _listen(self, person: Person, client: Client) -> None:
         clock_ns, recorder, ledger = self._clock_ns, self._recorder, self._ledger
         for event in client.events():
             now_ns = clock_ns()

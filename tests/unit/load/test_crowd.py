@@ -120,5 +120,20 @@ def test_a_refused_login_is_recorded_and_told() -> None:
     server.banned = {"u2"}
     trial = Trial(server)
     gevent.joinall([trial.listeners[2]])
-    assert trial.crowd.refusals == ["u2: banned"]
+    assert trial.crowd.failures == ["login refused: u2: banned"]
     trial.end()
+
+
+def test_a_client_that_breaks_is_not_broken_silently(capsys: pytest.CaptureFixture[str]) -> None:
+    class Broken:
+        def open(self, endpoint: Endpoint) -> None:
+            raise ZeroDivisionError("a defect")
+
+        def close(self) -> None: ...
+
+    server = ScriptedServer(lambda message: 0.0)
+    server.connect = lambda person: Broken()  # type: ignore[method-assign,assignment,return-value]
+    trial = Trial(server)
+    gevent.joinall(trial.listeners)
+    assert trial.crowd.failures[0] == "u0: ZeroDivisionError: a defect"
+    assert "ZeroDivisionError: a defect" in capsys.readouterr().err
