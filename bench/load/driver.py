@@ -4,6 +4,7 @@ Runs in the harness, on asyncio; the load process itself is __main__.py, on geve
 """
 
 import asyncio
+import contextlib
 import csv
 import json
 import sys
@@ -73,10 +74,11 @@ class LoadDriver:
         assert self._child is not None
         try:
             if not self._finished:  # it was cut short: let it write what it knows
-                await self._say("stop")
+                with contextlib.suppress(ConnectionError):  # it may just be leaving
+                    await self._say("stop")
                 await asyncio.wait_for(self._until("finished"), STOP_GRACE_S)
             await asyncio.wait_for(self._child.wait(), STOP_GRACE_S)
-        except (ConnectionError, TimeoutError, LoadError):
+        except (TimeoutError, LoadError):
             pass  # it is beyond talking to, and whoever needed its answer has been told already
         finally:
             await end(self._child, grace_s=0.5)
