@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.analysis.recovery import Bin, baseline_of, course_of, hold, judge, recoveries, widen
+from bench.analysis.bins import Bin, widen
+from bench.analysis.health import baseline_of, course_of, hold, judge
+from bench.analysis.recovery import recoveries
 from bench.histograms import Histogram
 from bench.records import RecoveryRow
 from tests.unit.analysis.synthetic import Outage, Scripted, evidence, wandering

@@ -1,0 +1,146 @@
+"""A trial's bins of goodput, backlog and latency: made of its rows and histograms, joined to wider ones.
+
+Goodput counts sends acknowledged within the SLO, in the bin of their intended start. An original bin is
+one of timeline.csv; bins are widened until each has 100 arrivals, enough for a p95 to be judged by.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from bench.analysis.metrics import TRANSACTIONS
+from bench.histograms import Histogram, LogLine, merge, percentile
+
+ARRIVALS_PER_BIN = 100
+FEWEST_FOR_P95 = 20
+"""Below this many samples a bin's p95 is no more than its highest value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One bin, or several made one. `*_p95_ms` are None where there are too few samples to say."""
+
+    start_s: float
+    end_s: float
+    offered: int
+    on_time: int
+    backlog: int
+    response: Histogram
+    delivery: Histogram
+
+    @property
+    def goodput(self) -> float:
+        """On-time share of what was offered; 1 where nothing was."""
+        return self.on_time / self.offered if self.offered else 1.0
+
+    @property
+    def response_p95_ms(self) -> float | None:
+        """Of acknowledged sends intended in this bin."""
+        return _p95_ms(self.response)
+
+    @property
+    def delivery_p95_ms(self) -> float | None:
+        """Of messages received in this bin."""
+        return _p95_ms(self.delivery)
+
+
+def histograms_by_bin(
+    lines: Iterable[LogLine],
+) -> dict[tuple[str, int], dict[tuple[int, str], list[Histogram]]]:
+    """By trial, then by the bin's start in ms and the measure: response of `ok`, delivery of all."""
+    found: dict[tuple[str, int], dict[tuple[int, str], list[Histogram]]] = {}
+    for line in lines:
+        tag = line.tag
+        if tag.operation not in TRANSACTIONS or tag.measure not in ("response", "delivery"):
+            continue
+        if tag.measure == "response" and tag.outcome != "ok":
+            continue
+        of_trial = found.setdefault((tag.generation, tag.trial), {})
+        of_trial.setdefault((_ms(line.start_s), tag.measure), []).append(line.histogram)
+    return found
+
+
+def original_bins(
+    timeline: pd.DataFrame,
+    phases: Sequence[str],
+    histograms: Mapping[tuple[int, str], Sequence[Histogram]],
+) -> list[Bin]:
+    """One trial's bins of sends within `phases`, by time; kinds of send are added up.
+
+    `timeline` has the trial's rows alone, `histograms` are its own of `histograms_by_bin`.
+    """
+    table = timeline[timeline["operation"].isin(TRANSACTIONS) & timeline["phase"].isin(phases)]
+    sums = table.groupby("bin_start_s", sort=True).agg(
+        {"bin_width_s": "max", "offered": "sum", "on_time": "sum", "backlog": "sum"}
+    )
+    return [
+        Bin(
+            start_s=start_s,
+            end_s=start_s + width_s,
+            offered=int(offered),
+            on_time=int(on_time),
+            backlog=int(backlog),
+            response=merge(histograms.get((_ms(start_s), "response"), ())),
+            delivery=merge(histograms.get((_ms(start_s), "delivery"), ())),
+        )
+        for start_s, width_s, offered, on_time, backlog in sums.itertuples(name=None)
+    ]
+
+
+def while_offered(bins: Sequence[Bin]) -> list[Bin]:
+    """Without the bins after the last arrival."""
+    last = max((i for i, b in enumerate(bins) if b.offered), default=-1)
+    return list(bins[: last + 1])
+
+
+def widen(bins: Sequence[Bin]) -> list[Bin]:
+    """Neighbours joined until each has 100 arrivals; what is left over at the end joins the last."""
+    joined: list[Bin] = []
+    waiting: list[Bin] = []
+    arrivals = 0
+    for item in bins:
+        waiting.append(item)
+        arrivals += item.offered
+        if arrivals >= ARRIVALS_PER_BIN:
+            joined.append(join(waiting))
+            waiting, arrivals = [], 0
+    if waiting:
+        joined = [*joined[:-1], join([*joined[-1:], *waiting])]
+    return joined
+
+
+def next_arrivals(bins: Sequence[Bin], begin: int) -> Bin:
+    """The bins from `begin` on that hold the next 100 arrivals, as one; the backlog is that of the first."""
+    arrivals = 0
+    for end in range(begin, len(bins)):
+        arrivals += bins[end].offered
+        if arrivals >= ARRIVALS_PER_BIN:
+            break
+    return replace(join(bins[begin : end + 1]), backlog=bins[begin].backlog)
+
+
+def join(bins: Sequence[Bin]) -> Bin:
+    """Neighbours as one bin, with the backlog of the last; there must be at least one."""
+    if len(bins) == 1:
+        return bins[0]
+    return Bin(
+        start_s=bins[0].start_s,
+        end_s=bins[-1].end_s,
+        offered=sum(b.offered for b in bins),
+        on_time=sum(b.on_time for b in bins),
+        backlog=bins[-1].backlog,
+        response=merge(b.response for b in bins),
+        delivery=merge(b.delivery for b in bins),
+    )
+
+
+def _p95_ms(histogram: Histogram) -> float | None:
+    if histogram.total < FEWEST_FOR_P95:
+        return None
+    value_us = percentile(histogram, 0.95)
+    return None if value_us is None else value_us / 1000
+
+
+def _ms(start_s: float) -> int:
+    return round(start_s * 1000)
