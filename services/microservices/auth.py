@@ -34,7 +34,7 @@ class Config(bus.BusConfig):
 
 async def serve(node: Node, config: Config) -> None:
     """Answer until told to stop."""
-    operations = Operations(node.registry)
+    operations = Operations(node.registry, timed=["check"])
     salt = secrets.token_bytes(16)
 
     @functools.lru_cache(maxsize=64)
@@ -53,7 +53,7 @@ async def serve(node: Node, config: Config) -> None:
     async def on_check(message: Msg) -> None:
         with operations.timed("check") as timing:
             reply = answer(message.data)
-            timing.outcome = "refused" if "refused" in reply else "ok"
+            timing.outcome = "failed" if "refused" in reply else "ok"
             await message.respond(orjson.dumps(reply))
 
     async with bus.connect(node, "auth", config) as connection:

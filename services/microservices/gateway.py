@@ -33,7 +33,7 @@ from services.microservices import bus, frames, log, tokens
 from services.microservices.bus import Unavailable
 from services.microservices.feed import FeedEnd
 from services.microservices.lane import Lane
-from services.microservices.metrics import Operations
+from services.microservices.metrics import Messages, Operations
 from services.microservices.peers import Peers
 from services.microservices.session import Session
 from services.runtime import Node
@@ -81,7 +81,9 @@ class Gateway:
         self._node = node
         self._bus = connection
         self._token_key = config.token_key.encode()
-        self._operations = Operations(node.registry)
+        operations = ["login", "send_batch"]
+        self._operations = Operations(node.registry, timed=operations, retried=operations)
+        self._counted = Messages(node.registry)
         self._sessions: dict[int, Session] = {}
         self._by_user: dict[str, Session] = {}
         self._numbers = itertools.count(1)
@@ -93,13 +95,15 @@ class Gateway:
         self._leaving = False
         incarnation = f"{node.name}-{secrets.token_hex(6)}"
         self.lanes = [
-            Lane(partition, incarnation, self._ask, self._operations) for partition in range(log.PARTITIONS)
+            Lane(partition, incarnation, self._ask, self._operations, self._counted)
+            for partition in range(log.PARTITIONS)
         ]
-        self._delivered = Counter("deliveries", "Messages written to people", registry=node.registry)
-        self._feed_starts = Counter("feed_starts", "Times the feed was started anew", registry=node.registry)
-        sessions = Gauge("sessions", "People logged in here", registry=node.registry)
+        self._feed_starts = Counter(
+            "threegen_microservices_feed_starts", "Times the feed was started anew.", registry=node.registry
+        )
+        sessions = Gauge("threegen_sessions", "People logged in here now.", registry=node.registry)
         sessions.set_function(lambda: len(self._sessions))
-        waiting = Gauge("sends_waiting", "Sends that wait for a batch", registry=node.registry)
+        waiting = Gauge("threegen_sends_waiting", "Sends that wait to be stored.", registry=node.registry)
         waiting.set_function(lambda: sum(lane.depth for lane in self.lanes))
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -134,7 +138,7 @@ class Gateway:
                 written.setdefault(session, []).append(frames.text(frame))
         for session, parts in written.items():
             session.write(b"".join(parts))
-            self._delivered.inc(len(parts))
+            self._counted.delivered(len(parts))
         for number in push.more:
             if (session := self._sessions.get(number)) is not None:
                 self._tell(_entry(session))
@@ -200,20 +204,20 @@ class Gateway:
                     raise ValueError("not a login")
                 token = await self._token(user, asked)
             except (ValueError, KeyError, TypeError, TimeoutError):
-                timing.outcome = "refused"
+                timing.outcome = "failed"
                 await socket.close(code=frames.POLICY, message=b"login expected")
                 return None
             except Unavailable:
-                timing.outcome = "unavailable"
+                timing.outcome = "unknown"
                 await socket.close(code=frames.TRY_AGAIN, message=b"try again")
                 return None
             transport = request.transport
             if transport is None or self._leaving:
-                timing.outcome = "unavailable"
+                timing.outcome = "unknown"
                 await socket.close(code=frames.GOING_AWAY, message=b"going away")
                 return None
             if token is None:
-                timing.outcome = "refused"
+                timing.outcome = "failed"
                 await socket.send_str('{"op":"refused","reason":"not authorized"}')
                 await socket.close(code=frames.UNAUTHORIZED, message=b"not authorized")
                 return None
@@ -267,6 +271,7 @@ class Gateway:
                 continue  # it was not taken: the client sends it again elsewhere
             if not lane.offer(session, (user, message_id, addressee, body)):
                 session.write(frames.refusal(message_id, "overloaded"))
+                self._counted.refused()
 
     def _gone(self, session: Session) -> None:
         session.gone = True

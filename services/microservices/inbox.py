@@ -77,11 +77,18 @@ class Inbox:
         self._fetch = [asyncio.Event() for _ in range(log.PARTITIONS)]
         self._folded = [asyncio.Event() for _ in range(log.PARTITIONS)]
         self._pushing = asyncio.Event()
-        self._operations = Operations(node.registry)
-        self._fetched = Counter("entries_fetched", "Entries read from the log", registry=node.registry)
-        duplicates = Gauge("duplicates_suppressed", "Messages stored again", registry=node.registry)
-        duplicates.set_function(lambda: sum(mailboxes.duplicates for mailboxes in self._mailboxes))
-        followed = Gauge("followers", "Users whose messages are pushed", registry=node.registry)
+        self._operations = Operations(node.registry, timed=["apply", "told"], retried=["fetch", "push"])
+        self._fetched = Counter(
+            "threegen_microservices_log_entries_fetched",
+            "Entries read from the log.",
+            registry=node.registry,
+        ).inc
+        self._duplicated = Counter(
+            "threegen_messages_duplicated", "Messages sent again and suppressed.", registry=node.registry
+        ).inc
+        followed = Gauge(
+            "threegen_microservices_followers", "Users whose messages are pushed.", registry=node.registry
+        )
         followed.set_function(lambda: self._feeds.followers)
         self.messages = 0
 
@@ -136,7 +143,7 @@ class Inbox:
                             "hole in the log", partition=partition, after=mailboxes.last, to=sequence
                         )
                     holes = 0
-                    self._fetched.inc()
+                    self._fetched()
                     self._apply(partition, sequence, record)
             await asyncio.sleep(0)  # a long fold leaves the admin port and the bus their turns
             if entries and mailboxes.last == before:
@@ -195,7 +202,12 @@ class Inbox:
                     seen_well.pop(name, None)
 
     def _apply(self, partition: int, sequence: int, record: bytes) -> None:
-        items = self._mailboxes[partition].apply(sequence, record)
+        mailboxes = self._mailboxes[partition]
+        before = mailboxes.duplicates
+        items = mailboxes.apply(sequence, record)
+        if mailboxes.duplicates > before and self._folded[partition].is_set():
+            # Not while the log is folded at the start: those were counted when they came.
+            self._duplicated(mailboxes.duplicates - before)
         self.messages += len(items)
         self._feeds.arrived(items)
         self._pushing.set()

@@ -17,7 +17,7 @@ import orjson
 
 from services.microservices import frames
 from services.microservices.bus import Unavailable
-from services.microservices.metrics import Operations
+from services.microservices.metrics import Messages, Operations
 from services.microservices.session import Session
 
 BATCH_MESSAGES = 512
@@ -38,12 +38,20 @@ class Lane:
     """Sends for one partition. `ask` puts one batch to a `message` node: (payload, timeout in s) → answer."""
 
     def __init__(
-        self, partition: int, name: str, ask: Ask, operations: Operations, *, capacity: int = 20_000
+        self,
+        partition: int,
+        name: str,
+        ask: Ask,
+        operations: Operations,
+        messages: Messages,
+        *,
+        capacity: int = 20_000,
     ) -> None:
         self._partition = partition
         self._name = name
         self._ask = ask
         self._operations = operations
+        self._messages = messages
         self._capacity = capacity
         self._waiting: deque[Send] = deque()
         self._wakeup = asyncio.Event()
@@ -92,7 +100,7 @@ class Lane:
         sends = [send for _, send in batch]
         deadline = time.monotonic() + DEADLINE_S
         timeout_s, pause_s = FIRST_TIMEOUT_S, FIRST_PAUSE_S
-        with self._operations.timed("send") as timing:
+        with self._operations.timed("send_batch") as timing:
             while True:
                 request = [self._partition, entry_id, int(timeout_s * 1000 * ANSWER_SHARE), sends]
                 try:
@@ -102,11 +110,12 @@ class Lane:
                 except Unavailable:
                     timeout_s = min(2 * timeout_s, LONGEST_TIMEOUT_S)
                 if time.monotonic() > deadline:
-                    timing.outcome = "unavailable"
+                    timing.outcome = "unknown"
+                    self._messages.unanswered(len(batch))
                     for session in {session for session, _ in batch}:
                         session.end(frames.TRY_AGAIN, "try again")
                     return
-                self._operations.retried("send")
+                self._operations.retried("send_batch")
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         self._answer(batch, answer)
@@ -123,4 +132,6 @@ class Lane:
             written.setdefault(session, []).append(frame)
         for session, parts in written.items():
             session.write(b"".join(parts))
-        self._operations.count("acknowledged", len(batch) - len(refused))
+        self._messages.acknowledged(len(batch) - len(refused))
+        if refused:
+            self._messages.refused(len(refused))

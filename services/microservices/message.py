@@ -15,6 +15,7 @@ import contextlib
 import nats.errors
 import orjson
 from nats.aio.msg import Msg
+from prometheus_client import Counter
 from pydantic import Field
 
 from services.microservices import bus, log
@@ -62,7 +63,12 @@ class MessageService:
         self._node = node
         self._config = config
         self._bus = connection
-        self._operations = Operations(node.registry)
+        self._operations = Operations(node.registry, timed=["store_batch"])
+        self._stored = Counter(
+            "threegen_microservices_messages_stored",
+            "Messages appended to the log, those sent again among them.",
+            registry=node.registry,
+        ).inc
 
     async def announce(self) -> None:
         """Say, for ever, that this node lives."""
@@ -73,20 +79,20 @@ class MessageService:
 
     async def send(self, message: Msg) -> None:
         """Handle one batch and answer; a failure is an answer too, so nobody waits for it in vain."""
-        with self._operations.timed("send") as timing:
+        with self._operations.timed("store_batch") as timing:
             try:
                 answer = await self._send(message.data)
             except Unavailable as error:
-                timing.outcome = "unavailable"
+                timing.outcome = "unknown"
                 answer = {"unavailable": str(error)}
             except (orjson.JSONDecodeError, ValueError, TypeError) as error:
-                timing.outcome = "error"
+                timing.outcome = "failed"
                 self._node.log("batch not understood", error=str(error))
                 answer = {"unavailable": "batch not understood"}
             try:
                 await self._bus.publish(message.reply, orjson.dumps(answer))
             except Unavailable:
-                timing.outcome = "unavailable"
+                timing.outcome = "unknown"
 
     async def _send(self, request: bytes) -> dict[str, object]:
         partition, entry_id, timeout_ms, sends = orjson.loads(request)
@@ -100,7 +106,7 @@ class MessageService:
                 refused.append((index, reason))
         if taken:
             await self._store(partition, entry_id, timeout_ms / 1000, taken)
-        self._operations.count("send", len(taken))
+        self._stored(len(taken))
         return {"refused": refused}
 
     async def _store(

@@ -14,7 +14,7 @@ import orjson
 from nats.aio.msg import Msg
 from nats.js.api import KeyValueConfig
 from nats.js.kv import KeyValue
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 from pydantic import Field
 
 from services.microservices import bus, log
@@ -60,8 +60,13 @@ class Sequence:
     def __init__(self, node: Node, config: Config, store: KeyValue) -> None:
         self._node = node
         self._config = config
-        self._operations = Operations(node.registry)
-        self._held = Gauge("lease_held", "Sections held by this node", registry=node.registry)
+        self._operations = Operations(node.registry, timed=["take"])
+        self._numbers = Counter(
+            "threegen_microservices_numbers_taken", "Message numbers given out.", registry=node.registry
+        ).inc
+        self._held = Gauge(
+            "threegen_microservices_leases_held", "Sections held by this node.", registry=node.registry
+        )
         incarnation = secrets.token_hex(8)
         self.leases = {
             section: SectionLease(
@@ -104,8 +109,10 @@ class Sequence:
         with self._operations.timed("take") as timing:
             users = orjson.loads(message.data)
             numbers = self._take(users)
-            timing.outcome = "ok" if numbers is not None else "unavailable"
-            self._operations.count("take", len(users))
+            if numbers is None:
+                timing.outcome = "failed"
+            else:
+                self._numbers(len(numbers))
             await message.respond(
                 orjson.dumps({"unavailable": "no lease"} if numbers is None else {"numbers": numbers})
             )

@@ -69,8 +69,13 @@ async def serve(node: Node, config: Config) -> None:
             waiting = [keeper.owned.name for keeper in kept if not keeper.ready]
             return f"waiting for {', '.join(waiting)}" if waiting else None
 
-        restarts = Counter("restarts", "Times a node was started again", ["target"], registry=node.registry)
-        running = Gauge("nodes_running", "Nodes that run", registry=node.registry)
+        restarts = Counter(
+            "threegen_microservices_restarts",
+            "Times a node was started again.",
+            ["target"],
+            registry=node.registry,
+        )
+        running = Gauge("threegen_microservices_nodes_running", "Nodes that run.", registry=node.registry)
         running.set_function(lambda: sum(keeper.running for keeper in kept))
         node.check("nodes", all_ready)
         async with asyncio.TaskGroup() as tasks:

@@ -147,10 +147,10 @@ class Domain:
             session.committing -= 1
             session.durable = position
             senders[session] = None
+            self.metrics.messages_acknowledged += 1
             if message is None:
                 continue
             state.apply(message)
-            self.metrics.messages_acknowledged += 1
             if message.message_id:
                 self._committing.discard(key(message.sender, message.message_id))
             account = self.account(message.addressee)

@@ -16,6 +16,7 @@ class Metrics(Collector):
         self.stanzas_received = 0
         self.stanzas_sent = 0
         self.logins = 0
+        self.logins_failed = 0
         self.messages_acknowledged = 0
         self.messages_delivered = 0
         self.messages_duplicated = 0
@@ -28,7 +29,7 @@ class Metrics(Collector):
         self.sessions: Callable[[], int] = lambda: 0
         self.mailbox_depth: Callable[[], int] = lambda: 0
         self.sync_seconds = Histogram(
-            "monolith_journal_sync_seconds",
+            "threegen_monolith_journal_sync_seconds",
             "Write and flush of one group of the journal.",
             buckets=SYNC_BUCKETS_S,
             registry=registry,
@@ -37,27 +38,36 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every figure but the histogram, which registers itself."""
+        requests = CounterMetricFamily(
+            "threegen_requests", "Requests answered.", labels=["operation", "outcome"]
+        )
+        requests.add_metric(["login", "ok"], self.logins)
+        requests.add_metric(["login", "failed"], self.logins_failed)
+        yield requests
         for name, text, value in (
-            ("stanzas_received", "Stanzas read from clients.", self.stanzas_received),
-            ("stanzas_sent", "Stanzas written to clients.", self.stanzas_sent),
-            ("logins", "Resources bound.", self.logins),
             (
                 "messages_acknowledged",
-                "Messages made durable for the first time.",
+                "Sends acknowledged, those of messages sent again among them.",
                 self.messages_acknowledged,
             ),
+            ("messages_refused", "Sends answered with an error.", self.messages_refused),
+            ("messages_duplicated", "Messages sent again and suppressed.", self.messages_duplicated),
             ("messages_delivered", "Messages their addressees' clients have.", self.messages_delivered),
-            ("messages_duplicate", "Messages sent again and suppressed.", self.messages_duplicated),
-            ("messages_refused", "Messages answered with an error.", self.messages_refused),
-            ("journal_bytes", "Bytes appended to the journal.", self.journal_bytes),
-            ("snapshots", "Snapshots taken.", self.snapshots),
+            ("monolith_stanzas_received", "Stanzas read from clients.", self.stanzas_received),
+            ("monolith_stanzas_sent", "Stanzas written to clients.", self.stanzas_sent),
+            ("monolith_journal_bytes", "Bytes appended to the journal.", self.journal_bytes),
+            ("monolith_snapshots", "Snapshots taken.", self.snapshots),
         ):
-            yield CounterMetricFamily(f"monolith_{name}", text, value=value)
+            yield CounterMetricFamily(f"threegen_{name}", text, value=value)
         for name, text, number in (
-            ("sessions", "Resources bound now.", self.sessions()),
-            ("mailbox_depth", "Messages taken and not yet delivered.", self.mailbox_depth()),
-            ("replay_seconds", "What the start's replay took.", self.replay_seconds),
-            ("replayed_bytes", "Bytes of snapshot and journals read at the start.", self.replayed_bytes),
-            ("replayed_records", "Journal records read at the start.", self.replayed_records),
+            ("sessions", "People logged in here now; in monolith, resources bound.", self.sessions()),
+            ("monolith_mailbox_depth", "Messages taken and not yet delivered.", self.mailbox_depth()),
+            ("monolith_replay_seconds", "What the start's replay took.", self.replay_seconds),
+            (
+                "monolith_replayed_bytes",
+                "Bytes of snapshot and journals read at the start.",
+                self.replayed_bytes,
+            ),
+            ("monolith_replayed_records", "Journal records read at the start.", self.replayed_records),
         ):
-            yield GaugeMetricFamily(f"monolith_{name}", text, value=number)
+            yield GaugeMetricFamily(f"threegen_{name}", text, value=number)

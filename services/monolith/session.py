@@ -251,6 +251,7 @@ class Session(asyncio.Protocol):
         except Denied as denied:
             self._scram = None
             self._attempts += 1
+            self._domain.metrics.logins_failed += 1
             self._write(f"<failure xmlns='{SASL}'><{denied}/></failure>".encode())
             if self._attempts >= LOGIN_ATTEMPTS:
                 self.end("policy-violation", "too many failed logins")

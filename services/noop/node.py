@@ -23,7 +23,7 @@ class Config(NodeConfig):
 async def serve(node: Node, config: Config) -> None:
     """Acknowledge until told to stop."""
     hub = Hub(config.people)
-    connected = Gauge("connected", "People connected", registry=node.registry)
+    connected = Gauge("threegen_sessions", "People logged in here now.", registry=node.registry)
     connected.set_function(lambda: len(hub))
     connections: set[Outbox] = set()
     loop = asyncio.get_running_loop()

@@ -57,16 +57,33 @@ class Metrics:
     def __init__(self, node: Node) -> None:
         registry = node.registry
         requests = Counter(
-            "threegen_sharded_requests", "Requests answered.", ["operation", "outcome"], registry=registry
+            "threegen_requests", "Requests answered.", ["operation", "outcome"], registry=registry
         )
         self.login_ok = requests.labels("login", "ok").inc
         self.login_failed = requests.labels("login", "failed").inc
-        self.send_failed = requests.labels("send", "failed").inc
         self._send_ok = requests.labels("send", "ok").inc
+        self._send_failed = requests.labels("send", "failed").inc
         self._send_unknown = requests.labels("send", "unknown").inc
         self.sync = requests.labels("sync", "ok").inc
+        self.sync_failed = requests.labels("sync", "failed").inc
+        self._acknowledged = Counter(
+            "threegen_messages_acknowledged",
+            "Sends acknowledged, those of messages sent again among them.",
+            registry=registry,
+        ).inc
+        self._refused = Counter(
+            "threegen_messages_refused", "Sends answered with an error.", registry=registry
+        ).inc
+        self._unanswered = Counter(
+            "threegen_messages_unanswered",
+            "Sends given up on, which may be stored or not; in sharded, answered 503.",
+            registry=registry,
+        ).inc
+        self.duplicated = Counter(
+            "threegen_messages_duplicated", "Messages sent again and suppressed.", registry=registry
+        ).inc
         self.delivered = Counter(
-            "threegen_sharded_deliveries", "Messages handed to people.", registry=registry
+            "threegen_messages_delivered", "Messages handed to their addressees.", registry=registry
         ).inc
         self._sizes = Histogram(
             "threegen_sharded_commit_messages",
@@ -89,7 +106,17 @@ class Metrics:
 
     def sent(self, status: int) -> None:
         """A send that had been in line was answered."""
-        (self._send_ok if status == 200 else self._send_unknown)()
+        if status == 200:
+            self._send_ok()
+            self._acknowledged()
+        else:
+            self._send_unknown()
+            self._unanswered()
+
+    def refused(self) -> None:
+        """A send was answered with an error, and not put in line."""
+        self._send_failed()
+        self._refused()
 
     def committed(self, messages: int, seconds: float) -> None:
         """One commit was made."""
@@ -157,28 +184,33 @@ class Api:
         return self._writers[addressee.shard].submit(letter, exchange)
 
     def _refuse_send(self, exchange: Exchange, status: int, reason: str) -> None:
-        self._metrics.send_failed()
+        self._metrics.refused()
         refuse(exchange, status, reason)
 
     def _sync(self, exchange: Exchange, parameters: bytes) -> None:
         person = self._accounts.bearer(exchange.token)
         if person is None:
-            return refuse(exchange, 401, "bad token")
+            return self._refuse_sync(exchange, 401, "bad token")
         try:
             given = dict(part.split(b"=", 1) for part in parameters.split(b"&") if part)
             after, wait_s = int(given.get(b"after", b"0")), float(given.get(b"wait", b"0"))
         except ValueError:
-            return refuse(exchange, 400, "after and wait are numbers")
+            return self._refuse_sync(exchange, 400, "after and wait are numbers")
         if not 0 <= after < 1 << 63 or not 0 <= wait_s <= LONGEST_WAIT_S:
-            return refuse(exchange, 400, f"after from 0, wait from 0 to {LONGEST_WAIT_S:g}")
+            return self._refuse_sync(exchange, 400, f"after from 0, wait from 0 to {LONGEST_WAIT_S:g}")
         self._metrics.sync()
         return self._readers[person.shard].poll(person.number, after, wait_s, exchange)
+
+    def _refuse_sync(self, exchange: Exchange, status: int, reason: str) -> None:
+        self._metrics.sync_failed()
+        refuse(exchange, status, reason)
 
     def _login(self, exchange: Exchange, _: bytes) -> None:
         try:
             given = orjson.loads(exchange.body)
             token = self._accounts.login(str(given["user"]), str(given["password"]))
         except (ValueError, KeyError, TypeError):
+            self._metrics.login_failed()
             return refuse(exchange, 400, "want user and password")
         if token is None:
             self._metrics.login_failed()
@@ -239,6 +271,7 @@ async def _serve(node: Node, config: Config, first: ShardMap, maps: "asyncio.Que
             hold_s=config.hold_s,
             stored=functools.partial(stored, reader),
             measured=metrics.committed,
+            suppressed=metrics.duplicated,
             answered=metrics.sent,
             troubled=functools.partial(troubled, shard),
         )
@@ -260,7 +293,7 @@ async def _serve(node: Node, config: Config, first: ShardMap, maps: "asyncio.Que
         away = [str(i) for i, w in enumerate(writers) if not (w.connected and readers[i].connected)]
         return f"no connection to the primary of shard {', '.join(away)}" if away else None
 
-    _gauge(node, "threegen_sharded_sends_in_line", "Sends that wait to be stored.", writers)
+    _gauge(node, "threegen_sends_waiting", "Sends that wait to be stored.", writers)
     _gauge(node, "threegen_sharded_people_waiting", "People in a long poll.", readers)
     node.check("shards", shards_reached)
     follow(first)

@@ -102,8 +102,9 @@ async def open_for_writing(primary: Primary, account: Account) -> Database:
 class Writer:
     """The line of sends for one shard. Run `run`; `stored` gets the row numbers of whom each commit was for.
 
-    `measured` gets each commit's size and seconds, `answered` each answer's status, and `troubled` the
-    reason when a primary that was written to no longer takes it.
+    `measured` gets each commit's size and seconds, `suppressed` how many messages turned out to be in line
+    or stored already, `answered` each answer's status, and `troubled` the reason when a primary that was
+    written to no longer takes it.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Writer:
         hold_s: float,
         stored: Callable[[Sequence[int]], None],
         measured: Callable[[int, float], None],
+        suppressed: Callable[[int], None],
         answered: Callable[[int], None],
         troubled: Callable[[str], None],
     ) -> None:
@@ -120,6 +122,7 @@ class Writer:
         self._hold_s = hold_s
         self._stored = stored
         self._measured = measured
+        self._suppressed = suppressed
         self._answered = answered
         self._troubled = troubled
         self._line: dict[Key, _Waiting] = {}
@@ -147,6 +150,7 @@ class Writer:
             if not known.exchanges:
                 known.since = time.monotonic()
             known.exchanges.append(exchange)
+            self._suppressed(1)
         elif len(self._line) >= LONGEST_LINE:
             self._answer(exchange, 503, HELD)
         else:
@@ -203,8 +207,10 @@ class Writer:
                 break
             batch.append(waiting.letter)
         began = time.monotonic()
-        await database.run(transaction(batch, epoch))
+        _, inserted, _, _ = await database.run(transaction(batch, epoch))
         self._measured(len(batch), time.monotonic() - began)
+        if inserted.affected < len(batch):
+            self._suppressed(len(batch) - inserted.affected)
         for letter in batch:
             waiting = self._line.pop((letter.person, letter.sender, letter.message_id))
             for exchange in waiting.exchanges:

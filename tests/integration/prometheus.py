@@ -39,10 +39,6 @@ class Prometheus:
         found = self._get("query", {"query": expression})["result"]
         return [series["metric"] for series in found if math.isfinite(float(series["value"][1]))]
 
-    def metrics(self) -> set[str]:
-        """Names of all metrics whose type its targets have told, with series or without."""
-        return set(self._get("metadata", {}))
-
     def _get(self, what: str, parameters: Mapping[str, str]) -> Any:
         url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
         try:

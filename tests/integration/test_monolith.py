@@ -298,9 +298,9 @@ def test_a_graceful_stop_says_so_and_the_metrics_and_the_log_tell_the_story(star
     events(one, 1, Acknowledged)
     url = running.deployment.topology.processes[0].admin_url
     metrics = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()
-    assert "monolith_messages_acknowledged_total 1.0" in metrics
-    assert "monolith_mailbox_depth 1.0" in metrics
-    assert "monolith_sessions 1.0" in metrics
+    assert "threegen_messages_acknowledged_total 1.0" in metrics
+    assert "threegen_monolith_mailbox_depth 1.0" in metrics
+    assert "threegen_sessions 1.0" in metrics
     pid = running.deployment.pid(monolith.NODE)
     assert pid is not None
     os.kill(pid, signal.SIGTERM)

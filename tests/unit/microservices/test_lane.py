@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from services.microservices import lane as lane_module
 from services.microservices.bus import Unavailable
 from services.microservices.lane import Lane
-from services.microservices.metrics import Operations
+from services.microservices.metrics import Messages, Operations
 from services.microservices.session import Session
 
 
@@ -37,8 +37,14 @@ def session(transport: Transport) -> Session:
     return Session("u1", 1, position=0, since=1, transport=transport)
 
 
-def lane(ask: Callable[[bytes, float], Awaitable[bytes]], capacity: int = 10) -> Lane:
-    return Lane(0, "g", ask, Operations(CollectorRegistry()), capacity=capacity)
+def lane(
+    ask: Callable[[bytes, float], Awaitable[bytes]],
+    capacity: int = 10,
+    registry: CollectorRegistry | None = None,
+) -> Lane:
+    registry = registry or CollectorRegistry()
+    operations = Operations(registry, timed=["send_batch"], retried=["send_batch"])
+    return Lane(0, "g", ask, operations, Messages(registry), capacity=capacity)
 
 
 async def carried(subject: Lane, *, until: Callable[[], bool]) -> None:
@@ -82,7 +88,8 @@ async def test_what_is_refused_is_told_and_the_rest_acknowledged() -> None:
         return b'{"refused":[[1,"unknown addressee"]]}'
 
     transport = Transport()
-    subject, person = lane(ask), session(transport)
+    registry = CollectorRegistry()
+    subject, person = lane(ask, registry=registry), session(transport)
     for name in ("a", "b", "c"):
         subject.offer(person, ("u1", name, "u2", "x"))
     await carried(subject, until=subject.idle.is_set)
@@ -90,6 +97,8 @@ async def test_what_is_refused_is_told_and_the_rest_acknowledged() -> None:
     assert b'{"op":"refused","id":"b","reason":"unknown addressee"}' in transport.written
     assert b'{"op":"ack","id":"c"}' in transport.written
     assert transport.written.count(b'"ack"') == 2
+    assert registry.get_sample_value("threegen_messages_acknowledged_total") == 2
+    assert registry.get_sample_value("threegen_messages_refused_total") == 1
 
 
 async def test_a_full_lane_takes_nothing_more() -> None:
@@ -107,7 +116,8 @@ async def test_past_the_deadline_senders_are_asked_to_come_again_and_nothing_is_
         raise Unavailable("nobody")
 
     transport = Transport()
-    subject, person = lane(ask), session(transport)
+    registry = CollectorRegistry()
+    subject, person = lane(ask, registry=registry), session(transport)
     subject.offer(person, ("u1", "a", "u2", "x"))
     deadline, lane_module.DEADLINE_S = lane_module.DEADLINE_S, -1.0
     try:
@@ -115,3 +125,4 @@ async def test_past_the_deadline_senders_are_asked_to_come_again_and_nothing_is_
     finally:
         lane_module.DEADLINE_S = deadline
     assert transport.written == b"\x88\x0b\x03\xf5try again"
+    assert registry.get_sample_value("threegen_messages_unanswered_total") == 1

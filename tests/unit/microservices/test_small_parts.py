@@ -1,7 +1,9 @@
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.microservices import frames, tokens
 from services.microservices.backoff import Backoff
+from services.microservices.metrics import Operations
 from services.microservices.peers import LIVE_S, SHUN_S, Peers
 
 KEY = b"k" * 32
@@ -60,3 +62,23 @@ def test_a_peer_that_failed_is_shunned_for_a_while_unless_it_is_the_only_one() -
     peers.failed("b", 10)
     assert {peers.choose(10.1) for _ in range(4)} == {"a", "b"}
     assert {peers.choose(10 + SHUN_S) for _ in range(4)} == {"a", "b"}
+
+
+def test_operations_are_at_zero_from_the_start_and_what_breaks_is_unknown() -> None:
+    registry = CollectorRegistry()
+    operations = Operations(registry, timed=["take"], retried=["take"])
+
+    def requests(outcome: str) -> float | None:
+        labels = {"operation": "take", "outcome": outcome}
+        return registry.get_sample_value("threegen_requests_total", labels)
+
+    assert [requests(outcome) for outcome in ("ok", "failed", "unknown")] == [0, 0, 0]
+    assert registry.get_sample_value("threegen_microservices_retries_total", {"operation": "take"}) == 0
+    with operations.timed("take"):
+        pass
+    with operations.timed("take") as timing:
+        timing.outcome = "failed"
+    with pytest.raises(ZeroDivisionError), operations.timed("take"):
+        _ = 1 // 0
+    assert [requests(outcome) for outcome in ("ok", "failed", "unknown")] == [1, 1, 1]
+    assert registry.get_sample_value("threegen_requests_in_flight", {"operation": "take"}) == 0

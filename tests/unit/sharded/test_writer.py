@@ -1,5 +1,7 @@
 """What a batch becomes, and what the line of sends does where no database is needed."""
 
+from collections.abc import Callable
+
 from services.sharded.http import Exchange
 from services.sharded.routing import Account
 from services.sharded.writer import LONGEST_LINE, Letter, Writer, transaction
@@ -16,12 +18,20 @@ class Recorded:
         self.answers.append(exchange.ready)
 
 
-def writer() -> Writer:
+def writer(suppressed: Callable[[int], None] = lambda _: None) -> Writer:
     def ignore(*_: object) -> None:
         pass
 
     account = Account(user="a", password="b")
-    return Writer(account, hold_s=1, stored=ignore, measured=ignore, answered=ignore, troubled=ignore)
+    return Writer(
+        account,
+        hold_s=1,
+        stored=ignore,
+        measured=ignore,
+        suppressed=suppressed,
+        answered=ignore,
+        troubled=ignore,
+    )
 
 
 def test_a_batch_numbers_each_inbox_in_the_order_of_the_sends_and_locks_in_the_order_of_persons() -> None:
@@ -39,11 +49,13 @@ def test_a_batch_numbers_each_inbox_in_the_order_of_the_sends_and_locks_in_the_o
 
 
 def test_a_message_sent_again_while_in_line_takes_no_second_place() -> None:
-    line, connection = writer(), Recorded()
+    suppressed: list[int] = []
+    line, connection = writer(suppressed.append), Recorded()
     for _ in range(3):
         line.submit(Letter(1, 2, "same", "x"), Exchange(connection))  # type: ignore[arg-type]
     line.submit(Letter(1, 3, "same", "x"), Exchange(connection))  # type: ignore[arg-type]
     assert line.waiting == 2
+    assert sum(suppressed) == 2
     assert connection.answers == []
 
 
