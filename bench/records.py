@@ -149,10 +149,10 @@ class RecoveryRow:
     """recovery.csv: one fault of one trial, and when what happened after it.
 
     Times are on the trial's clock; None where it did not happen or could not be told. The rules they
-    follow stand in bench/analysis/recovery.py. `outcome`: `no impact` (never unhealthy), `recovered`,
-    `not recovered` (then `time_to_recover_s` is None and `censored_at_s` is how long it was watched:
-    the figure is `> censored_at_s`), `unknown` (the injection was not confirmed, or there is no
-    baseline, with `detail`). `resolution_s` says how fine the times are.
+    follow stand in bench/analysis/health.py and recovery.py. `outcome`: `no impact` (never
+    unhealthy), `recovered`, `not recovered` (then `time_to_recover_s` is None and `censored_at_s` is how
+    long it was watched: the figure is `> censored_at_s`), `unknown` (the injection was not
+    confirmed, or there is no baseline, with `detail`). `resolution_s` says how fine the times are.
     time_to_recover_s = restored_s - injected_s, 0 where there was no impact.
     """
 

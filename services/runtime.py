@@ -23,11 +23,18 @@ from typing import Any, Self, TypeVar
 
 import uvloop
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.process_collector import ProcessCollector
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 READINESS_TIMEOUT_S = 2.0
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, that nobody asks for
 
 
 class ConfigError(Exception):

@@ -83,7 +83,10 @@ def recoveries(evidence: Evidence) -> tuple[RecoveryRow, ...]:
         for fault, following in zip(faults, [*faults[1:], None], strict=True):
             until_s = following.moment_s if following else float("inf")
             after = [b for b in bins if b.end_s > fault.moment_s and b.start_s < until_s]
-            rows.append(_recovery(key, fault, before, while_offered(after), events, material_ms))
+            # Who waits for a death may see it before whoever caused it has confirmed it.
+            noticed_until_s = following.invoked_s if following else float("inf")
+            noticed = [e for e in events if fault.invoked_s <= e.t_s < noticed_until_s]
+            rows.append(_recovery(key, fault, before, while_offered(after), noticed, material_ms))
     return tuple(rows)
 
 
@@ -127,15 +130,7 @@ def _recovery(
         outcome="not recovered" if censored else "no impact" if impact_s is None else "recovered",
         injected_s=injected_s,
         impact_s=impact_s,
-        # Who waits for a death may see it before whoever caused it has confirmed it.
-        detected_s=min(
-            (
-                max(event.t_s, injected_s)
-                for event in events
-                if event.event == DETECTED and fault.invoked_s <= event.t_s < end_s
-            ),
-            default=None,
-        ),
+        detected_s=min((max(e.t_s, injected_s) for e in events if e.event == DETECTED), default=None),
         first_success_s=_first_success_s(after, injected_s),
         restored_s=restored_s,
         caught_up_s=caught_up_s,

@@ -163,6 +163,18 @@ def test_detection_is_the_first_the_nodes_said_after_the_injection() -> None:
     assert row.detected_s == 21.8
 
 
+def test_a_death_seen_before_it_was_confirmed_is_of_its_own_fault_and_of_no_earlier_one() -> None:
+    first_s, second_s = INJECTED_S, INJECTED_S + 15
+    scripted = Scripted(
+        injected_s=[first_s, second_s],
+        outages=[Outage(first_s, first_s + 1), Outage(second_s, second_s + 1)],
+        events=[(second_s - 0.0005, "detected")],  # injections are asked for 1 ms before they are confirmed
+    )
+    first, second = recoveries(evidence(scripted))
+    assert first.detected_s is None
+    assert second.detected_s == second_s
+
+
 def test_a_trial_without_faults_has_no_recovery() -> None:
     assert recoveries(evidence(Scripted())) == ()
 
