@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from bench.plan import Plan
+    from bench.programs import Purpose
     from bench.results import RunFolder
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -226,7 +227,7 @@ def doctor(results: Path, install: bool, quiet: bool, purpose: str) -> None:
     from bench import doctor as surgery
     from bench.report.listing import show_findings
 
-    wanted: surgery.Purpose = "tests" if purpose == "tests" else "runs"
+    wanted: Purpose = "tests" if purpose == "tests" else "runs"
     if install:
         from rich.console import Console
 

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import doctor, machine
+from bench import machine, programs
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.topology import Site
@@ -263,7 +263,8 @@ def _close(folder: RunFolder, how: Ended, reached: str, error: BaseException | N
 def _require_programs(plan: Plan) -> None:
     """Refuse before anything is started, not in the middle of a run."""
     for generation in plan.generations:
-        doctor.require(GENERATIONS[generation].programs)
+        for program in GENERATIONS[generation].programs:
+            programs.require(program)
 
 
 def _refuse_memory_disk(results: Path) -> None:

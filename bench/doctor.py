@@ -1,7 +1,4 @@
-"""What this machine lacks for threegen, or has badly set, and the command that mends it.
-
-The one place that knows which system packages are needed: `make` calls it to install them.
-"""
+"""What this machine lacks for threegen, or has badly set, and the command that mends it; `make` calls it."""
 
 import os
 import resource
@@ -9,70 +6,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from bench import machine
+from bench import machine, programs
 from bench.errors import MachineError
+from bench.programs import Program, Purpose
 from bench.records import Finding
 
-Purpose = Literal["runs", "tests"]
 FREE_DISK_BYTES = 2_000_000_000
 OPEN_FILES = 4_096
 
 
-@dataclass(frozen=True, slots=True)
-class SystemProgram:
-    """A program that no Python package brings: what it is for, and Debian's packages, the best first."""
-
-    name: str
-    purpose: Purpose
-    packages: tuple[str, ...]
-    elsewhere: str
-
-
-PROGRAMS: Sequence[SystemProgram] = (
-    SystemProgram(
-        "mariadbd",
-        "runs",
-        ("mariadb-server-core", "mariadb-server-core-10.6", "mariadb-server-core-10.5", "mariadb-server"),
-        "install MariaDB server 10.5 or newer (Fedora: sudo dnf install mariadb-server; "
-        "Arch: sudo pacman -S mariadb; openSUSE: sudo zypper install mariadb)",
-    ),
-    SystemProgram(
-        "mariadb-install-db",
-        "runs",
-        ("mariadb-server-core", "mariadb-server-core-10.6", "mariadb-server-core-10.5", "mariadb-server"),
-        "install MariaDB server 10.5 or newer; it comes with it",
-    ),
-    SystemProgram("prometheus", "tests", ("prometheus",), "install Prometheus 2.40 or newer"),
-    SystemProgram("docker", "tests", ("docker.io",), "install the Docker engine"),
-    SystemProgram("dockerd", "tests", ("docker.io",), "install the Docker engine"),
-    SystemProgram("docker-compose", "tests", ("docker-compose",), "install docker-compose 1.29 or newer"),
-)
-
-
 def examine(results: Path, purpose: Purpose) -> list[Finding]:
     """Look at everything; `tests` looks at what the runs need too."""
-    found = [_python(), *_programs(purpose), _nats_server()]
+    found = [_python(), *_programs(purpose)]
     return [*found, _cores(), _open_files(), _disk(results)]
-
-
-def missing_programs(purpose: Purpose) -> list[SystemProgram]:
-    """The system's programs that are needed and not there."""
-    return [
-        program
-        for program in PROGRAMS
-        if program.purpose in {"runs", purpose} and machine.find_program(program.name) is None
-    ]
-
-
-def require(programs: Sequence[str]) -> None:
-    """Raise MachineError, with what mends it, for the first of `programs` that is not on this machine."""
-    for finding in (*_programs("runs"), _nats_server()):
-        if finding.name in programs and finding.level == "missing":
-            raise MachineError(f"{finding.name}: {finding.found}; install it with: {finding.mend}")
 
 
 def install(purpose: Purpose, say: Callable[[str], None]) -> None:
@@ -80,7 +28,7 @@ def install(purpose: Purpose, say: Callable[[str], None]) -> None:
 
     Raises MachineError with the exact command where it may not, or where apt fails.
     """
-    missing = missing_programs(purpose)
+    missing = [program for program in programs.missing(purpose) if program.packages]
     if not missing:
         return
     names = ", ".join(program.name for program in missing)
@@ -97,7 +45,7 @@ def install(purpose: Purpose, say: Callable[[str], None]) -> None:
     _apt([*rights, "apt-get", "update", "-qq"])
     packages = " ".join(dict.fromkeys(_available(program) for program in missing))
     _apt([*rights, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages.split()])
-    left = ", ".join(program.name for program in missing_programs(purpose))
+    left = ", ".join(program.name for program in missing if programs.find(program.name) is None)
     if left:
         raise MachineError(f"apt installed {packages}, and {left} is still not found on PATH or in /usr/sbin")
 
@@ -109,27 +57,15 @@ def _python() -> Finding:
 
 def _programs(purpose: Purpose) -> list[Finding]:
     findings = []
-    for program in PROGRAMS:
+    for program in programs.PROGRAMS:
         if program.purpose not in {"runs", purpose}:
             continue
-        where = machine.find_program(program.name)
-        if where is not None:
-            findings.append(Finding(program.name, "well", where))
-        elif shutil.which("apt-get"):
-            mend = f"sudo apt-get install --no-install-recommends {program.packages[0]}"
-            findings.append(Finding(program.name, "missing", "not found", mend))
+        where = programs.find(program.name)
+        if where is None:
+            findings.append(Finding(program.name, "missing", "not found", program.mend))
         else:
-            findings.append(Finding(program.name, "missing", "not found", program.elsewhere))
+            findings.append(Finding(program.name, "well", where))
     return findings
-
-
-def _nats_server() -> Finding:
-    where = machine.find_program("nats-server")
-    if where is None:
-        return Finding(
-            "nats-server", "missing", "not found", f"{sys.executable} -m pip install -r requirements.txt"
-        )
-    return Finding("nats-server", "well", where)
 
 
 def _cores() -> Finding:
@@ -170,7 +106,7 @@ def _rights() -> list[str] | None:
     return ["sudo", "-n"] if asked.returncode == 0 else None
 
 
-def _available(program: SystemProgram) -> str:
+def _available(program: Program) -> str:
     """The first of the program's packages that this system's apt can install."""
     for package in program.packages:
         shown = subprocess.run(

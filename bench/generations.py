@@ -80,7 +80,7 @@ SHARDED = Generation(
         NodeRole("api-1", "edge", restart_after_s=0.0),
         NodeRole("api-2", "edge", restart_after_s=0.0),
     ),
-    programs=("mariadbd", "mariadb-install-db"),
+    programs=("mariadbd",),
 )
 
 MICROSERVICES = Generation(

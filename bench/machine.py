@@ -3,9 +3,7 @@
 import hashlib
 import os
 import platform
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from bench import programs
 from bench.manifest import Host
 
 PACKAGES = ("threegen", "locust", "aiohttp", "nats-py", "aiomysql", "hdrhistogram", "numpy", "pandas")
@@ -62,22 +61,14 @@ def versions(project: Path) -> Mapping[str, str]:
             continue
     commands = {
         "git": ("git", "-C", str(project), "describe", "--always", "--dirty=+dirty", "--abbrev=12"),
-        "mariadbd": (find_program("mariadbd"), "--version"),
-        "nats-server": (find_program("nats-server"), "--version"),
+        "mariadbd": (programs.find("mariadbd"), "--version"),
+        "nats-server": (programs.find("nats-server"), "--version"),
     }
     for name, command in commands.items():
         text = _first_line(command)
         if text:
             found[name] = text
     return found
-
-
-def find_program(name: str) -> str | None:
-    """Where a program is: beside this Python, on PATH, or among the system's; None where nowhere."""
-    beside = Path(sys.executable).parent / name
-    if beside.is_file():
-        return str(beside)
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
 
 
 def _first_line(command: tuple[str | None, ...]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench.children import last_line
-from bench.machine import find_program
+from bench.programs import find as find_program
 
 ASK_TIMEOUT_S = 20.0
 START_TIMEOUT_S = 60.0

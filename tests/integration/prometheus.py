@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.children import die_with_parent
 from bench.deployment.local.ports import free_port
-from bench.machine import find_program
+from bench.programs import find as find_program
 
 START_TIMEOUT_S = 20.0
 POLL_S = 0.1

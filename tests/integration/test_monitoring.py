@@ -22,7 +22,7 @@ from bench.deployment.local.topology import Site, Topology
 from bench.generations import GENERATIONS
 from bench.load.clients import Acknowledged, Connection, Delivered, Message, Refused
 from bench.load.crowd import connect_with
-from bench.machine import find_program
+from bench.programs import find as find_program
 from bench.records import Person
 from tests.integration.conftest import PEOPLE, Running
 from tests.integration.prometheus import scraping

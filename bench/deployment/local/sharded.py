@@ -11,12 +11,12 @@ fed to `mariadbd --bootstrap`, once; the other data folders are copies of the fi
 import os
 import secrets
 import shlex
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from bench import programs
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.errors import MachineError
 from bench.generations import SHARDED
@@ -25,7 +25,6 @@ from bench.records import Endpoint
 SHARDS = 2
 REDO_LOG = "--innodb-log-file-size=48M"
 SYSTEM_TABLES = ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
-MEND = "install it with: sudo apt-get install mariadb-server-core"
 
 
 def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) -> Topology:
@@ -34,7 +33,7 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
     `decisions` are keys of failover's configuration about how it decides: `mode` (`automatic`, `manual`),
     `decide_delay_s`, `probe_interval_s`, `probe_timeout_s`, `misses`, `alone`.
     """
-    server = find_server()
+    server = Path(programs.require("mariadbd"))
     names = [f"shard-{shard}-{role}" for shard in range(SHARDS) for role in ("primary", "replica")]
     ports = {name: site.port() for name in names}
     template = site.data(names[0])
@@ -93,15 +92,6 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
     return Topology(processes, tuple(Endpoint(site.host, port) for port in api_ports))
 
 
-def find_server() -> Path:
-    """The `mariadbd` program, also where /usr/sbin is not on the PATH; raises MachineError."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
-    found = shutil.which("mariadbd", path=path)
-    if found is None:
-        raise MachineError(f"the sharded generation needs mariadbd, and this machine has none; {MEND}")
-    return Path(found)
-
-
 def system_tables(server: Path) -> list[Path]:
     """The SQL files that make the system tables; raises MachineError where they are not beside `server`."""
     shares = [server.resolve().parent.parent / "share" / name for name in ("mysql", "mariadb")]
@@ -109,7 +99,10 @@ def system_tables(server: Path) -> list[Path]:
         files = [share / name for name in SYSTEM_TABLES]
         if all(file.is_file() for file in files):
             return files
-    raise MachineError(f"{server} is here but not {SYSTEM_TABLES[0]} in {shares[0]} or {shares[1]}; {MEND}")
+    raise MachineError(
+        f"{server} is here but not {SYSTEM_TABLES[0]} in {shares[0]} or {shares[1]}: "
+        "install the whole of your system's MariaDB server package"
+    )
 
 
 def bootstrap(server: Path, data: Path) -> tuple[str, ...]:
