@@ -183,7 +183,7 @@ async def _trial(
             step("stopping")
         status = "complete"
     except asyncio.CancelledError:
-        status, detail = "interrupted", f"interrupted: {reached.step}"
+        status, detail = "interrupted", reached.step
         raise
     except BaseException as error:
         detail = f"{reached.step}: {error}"
