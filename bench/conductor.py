@@ -28,7 +28,7 @@ from bench import machine, programs
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.topology import Site
-from bench.errors import MachineError
+from bench.errors import MachineError, RunError
 from bench.faults import Nemesis
 from bench.generations import GENERATIONS
 from bench.load.driver import LoadDriver, prove
@@ -174,12 +174,10 @@ async def _trial(
                 nemesis = Nemesis(
                     deployment, plan.faults_of(name), planned.trial, reached.origin_ns, say=watcher.note
                 )
-                faults = asyncio.create_task(nemesis.run())
-                try:
-                    await load.finished()
-                finally:
-                    faults.cancel()
-                    await asyncio.gather(faults, return_exceptions=True)
+                report = await _while_faults_strike(load, nemesis)
+                if report["negative_deltas"]:
+                    detail = f"{report['negative_deltas']} negative time differences were counted as 1 µs"
+                    watcher.note(detail)
             step("stopping")
         status = "complete"
     except asyncio.CancelledError:
@@ -207,6 +205,19 @@ async def _trial(
             audit=measured.audit if measured else (),
             hlog_text=measured.hlog_text if measured else "",
         )
+
+
+async def _while_faults_strike(load: LoadDriver, nemesis: Nemesis) -> Mapping[str, Any]:
+    """Run both until the load is over, and heal; the load's closing report."""
+    faults = asyncio.create_task(nemesis.run())
+    try:
+        report = await load.finished()
+    finally:
+        faults.cancel()
+        (ended,) = await asyncio.gather(faults, return_exceptions=True)
+    if isinstance(ended, Exception):  # what it cannot do it writes down: this is a defect
+        raise RunError(f"the nemesis broke: {type(ended).__name__}: {ended}") from ended
+    return report
 
 
 def _deploy(plan: Plan, generation: str, work: Path, logs: Path, watcher: Watcher) -> LocalDeployment:

@@ -185,7 +185,8 @@ class TelemetryRow:
 
     Processes: `cpu_seconds` (user and system, since the process began; falls when the process is a new
     one), `resident_bytes`. Host, of the second before: `cpu_pressure_ratio` (some task waited for a CPU),
-    `steal_ratio`, `busy_ratio`, and `sleep_overshoot_ms` of a 1 ms sleep.
+    `steal_ratio`, `busy_ratio`, and `sleep_overshoot_ms` of a 1 ms sleep. `failed_samples` of the device
+    `host` or `processes` is a gap: that second was not read.
     """
 
     generation: str

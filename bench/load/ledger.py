@@ -79,11 +79,6 @@ class Ledger:
         self._flags[parsed.sequence] = flags
         return parsed
 
-    def undelivered(self) -> int:
-        """How many acknowledged messages have not arrived yet."""
-        flags = np.frombuffer(bytes(self._flags), dtype=np.uint8)
-        return int(np.count_nonzero((flags & (ACKNOWLEDGED | DELIVERED)) == ACKNOWLEDGED))
-
     def audit(
         self, generation: str, trial: int, *, resent: int, drained: bool, detail: str
     ) -> list[AuditRow]:

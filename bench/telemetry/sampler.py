@@ -33,7 +33,6 @@ class Sampler:
         self._processes = Processes()
         self._readings: list[tuple[int, Reading]] = []
         self._task: asyncio.Task[None] | None = None
-        self.gaps: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
@@ -74,5 +73,5 @@ class Sampler:
         t_ns = self._clock_ns()
         try:
             self._readings += [(t_ns, reading) for reading in device()]
-        except Exception:  # a gap is recorded; the run goes on
-            self.gaps[name] = self.gaps.get(name, 0) + 1
+        except Exception:  # the gap is a reading too; the run goes on
+            self._readings.append((t_ns, Reading(name, "failed_samples", 1, "")))
