@@ -99,6 +99,7 @@ MICROSERVICES = Generation(
         NodeRole("auth", "service"),
         NodeRole("sequence", "service"),
         NodeRole("inbox", "service"),
+        NodeRole("group", "service"),
         NodeRole("message-1", "service"),
         NodeRole("message-2", "service"),
         NodeRole("gateway-1", "edge"),

@@ -20,6 +20,7 @@ NODES = {
     "message": "services.microservices.message",
     "sequence": "services.microservices.sequence",
     "inbox": "services.microservices.inbox",
+    "group": "services.microservices.group",
     "supervisor": "services.microservices.supervisor",
     "noop": "services.noop",
 }

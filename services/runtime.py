@@ -45,7 +45,8 @@ class People(BaseModel):
     """The accounts that exist: persons `u0` … `u{count-1}`, one password, who knows whom.
 
     `contacts_file`, when given, is a JSON list: entry i holds the indices of person i's contacts.
-    Without one every person knows the next and the previous person.
+    Without one every person knows the next and the previous person. `groups_file`, when given, is a JSON
+    list: entry g holds the indices of the members of group `g{g}`. Without one there are no groups.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +54,7 @@ class People(BaseModel):
     count: int = Field(gt=0)
     password: str = "correct horse"
     contacts_file: Path | None = None
+    groups_file: Path | None = None
 
     def name(self, index: int) -> str:
         """The account name of person `index`."""
@@ -69,14 +71,36 @@ class People(BaseModel):
     def contacts(self) -> list[list[int]]:
         """Contact indices by person; symmetric when the file is. Raises ConfigError for an unsound file."""
         if self.contacts_file is not None:
-            try:
-                loaded: list[list[int]] = json.loads(self.contacts_file.read_text())
-            except (OSError, ValueError) as error:
-                raise ConfigError(f"{self.contacts_file}: {error}") from error
+            loaded = _index_lists(self.contacts_file)
             if len(loaded) != self.count:
                 raise ConfigError(f"{self.contacts_file}: {len(loaded)} people, expected {self.count}")
             return loaded
         return [sorted({(i - 1) % self.count, (i + 1) % self.count} - {i}) for i in range(self.count)]
+
+    def groups(self) -> list[list[int]]:
+        """Member indices by group; none without a file. Raises ConfigError for an unsound file."""
+        if self.groups_file is None:
+            return []
+        loaded = _index_lists(self.groups_file)
+        for number, members in enumerate(loaded):
+            if any(not 0 <= member < self.count for member in members):
+                raise ConfigError(f"{self.groups_file}: group {number}: expected members below {self.count}")
+        return loaded
+
+    def group_index(self, name: str) -> int | None:
+        """The number in `g17`, or None where the name is of another form; whether it exists `groups` says."""
+        digits = name[1:]
+        if not name.startswith("g") or not digits.isascii() or not digits.isdecimal():
+            return None
+        return int(digits) if name == f"g{int(digits)}" else None
+
+
+def _index_lists(path: Path) -> list[list[int]]:
+    try:
+        loaded: list[list[int]] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return loaded
 
 
 class NodeConfig(BaseModel):

@@ -6,7 +6,10 @@ be given out. A new allocator starts every user at the persisted ceiling, above 
 have given: what is lost is a few numbers, never their order.
 """
 
+from collections import Counter
+
 STEP = 10_000
+"""A call for no more numbers than half of it is granted once the ceiling is where it is wanted."""
 
 
 class Section:
@@ -31,7 +34,8 @@ class Section:
         return numbers
 
     def _fits(self, users: list[str]) -> bool:
-        return all(self._last.get(u, self._floor) + users.count(u) <= self.ceiling for u in set(users))
+        wanted = Counter(users).items()
+        return all(self._last.get(user, self._floor) + count <= self.ceiling for user, count in wanted)
 
     def wanted_ceiling(self) -> int:
         """The ceiling that should be persisted now: at least half a step above the highest number given."""

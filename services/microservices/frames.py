@@ -34,10 +34,15 @@ def close(code: int, reason: str) -> bytes:
 
 
 def acknowledgement(message_id: str) -> bytes:
-    """The frame that says: this message is durable."""
+    """The frame that says: this is done; of a message, it is durable."""
     return text(b'{"op":"ack","id":%b}' % orjson.dumps(message_id))
 
 
 def refusal(message_id: str, reason: str) -> bytes:
-    """The frame that says: this message is not taken, and need not be sent again."""
+    """The frame that says: this is not taken, and need not be asked for again."""
     return text(orjson.dumps({"op": "refused", "id": message_id, "reason": reason}))
+
+
+def presence(user: str, show: str) -> bytes:
+    """The frame that says what a contact shows now."""
+    return text(orjson.dumps({"op": "presence", "from": user, "show": show}))

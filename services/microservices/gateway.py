@@ -5,9 +5,15 @@ On `GET /v1/socket`, JSON in text frames, the client first:
     {"op":"login","user","password","after":N}     or "token" for "password": one a gateway gave earlier
     → {"op":"welcome","token"}                     or {"op":"refused","reason"} and a close
     {"op":"send","id","to","body"}
+    {"op":"group_send","id","group","body"}
     → {"op":"ack","id"}                            durable, by the log's rule (see log.py)
     → {"op":"refused","id","reason"}
-    → {"op":"message","seq","at","id","from","body"}
+    → {"op":"message","seq","at","id","from","body"}    and "group" where it is to one
+    {"op":"sync","id","after":N}
+    → {"op":"ack","id"}                            whatever the mailbox held after N came before this
+    {"op":"presence","id","show"}                  available, away or dnd
+    → {"op":"ack","id"}                            told to the contacts who are online, and kept nowhere
+    → {"op":"presence","from","show"}              a contact's
 
 `at` is the message's position, growing along what one person receives: the largest seen is the `after` of
 the next login. `seq` is its number among the person's messages; it is given out before the append, so two
@@ -20,6 +26,7 @@ import contextlib
 import itertools
 import secrets
 import time
+from array import array
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -36,7 +43,8 @@ from services.microservices.lane import Lane
 from services.microservices.metrics import Messages, Operations
 from services.microservices.peers import Peers
 from services.microservices.session import Session
-from services.runtime import Node
+from services.microservices.syncs import Syncs
+from services.runtime import Node, People
 
 LOGIN_TIMEOUT_S = 10.0
 AUTH_TIMEOUT_S = 1.0
@@ -46,6 +54,8 @@ FEED_CHUNK = 5_000
 LEAVE_S = 1.0
 LONGEST_FRAME_BYTES = 512 * 1024
 HEARTBEAT_S = 30.0
+SHOWS = frozenset({"available", "away", "dnd"})
+PRESENCE_SUBJECT = "presence.shown"
 
 
 class Config(bus.BusConfig):
@@ -53,6 +63,7 @@ class Config(bus.BusConfig):
 
     token_key: str = Field(min_length=32)
     """Key of the tokens' signature, shared with `auth`."""
+    people: People
 
 
 async def serve(node: Node, config: Config) -> None:
@@ -61,9 +72,11 @@ async def serve(node: Node, config: Config) -> None:
         gateway = Gateway(node, config, connection)
         await connection.listen(f"push.{node.name}", gateway.on_push)
         await connection.listen("message.alive", gateway.on_alive)
+        await connection.listen(PRESENCE_SUBJECT, gateway.on_presence)
         async with asyncio.TaskGroup() as tasks:
             owned = [tasks.create_task(lane.run()) for lane in gateway.lanes]
             owned.append(tasks.create_task(gateway.keep_feed()))
+            owned.append(tasks.create_task(gateway.syncs.run()))
             async with _listening(gateway, config):
                 node.ready()
                 await node.stopping.wait()
@@ -81,11 +94,13 @@ class Gateway:
         self._node = node
         self._bus = connection
         self._token_key = config.token_key.encode()
-        operations = ["login", "send_batch"]
+        operations = ["login", "send_batch", "group_send_batch", "sync"]
         self._operations = Operations(node.registry, timed=operations, retried=operations)
         self._counted = Messages(node.registry)
         self._sessions: dict[int, Session] = {}
-        self._by_user: dict[str, Session] = {}
+        self._people = config.people
+        self._contacts = [array("I", indices) for indices in config.people.contacts()]
+        self._by_person: dict[int, Session] = {}
         self._numbers = itertools.count(1)
         self._messages = Peers()
         self._feed = FeedEnd(node.name)
@@ -95,9 +110,14 @@ class Gateway:
         self._leaving = False
         incarnation = f"{node.name}-{secrets.token_hex(6)}"
         self.lanes = [
-            Lane(partition, incarnation, self._ask, self._operations, self._counted)
+            Lane(partition, f"{incarnation}.{partition}", self._ask, self._operations, self._counted)
             for partition in range(log.PARTITIONS)
         ]
+        self._group_lane = Lane(
+            None, f"{incarnation}.groups", self._ask_group, self._operations, self._counted
+        )
+        self.lanes.append(self._group_lane)
+        self.syncs = Syncs(self._read, self._operations, self._counted)
         self._feed_starts = Counter(
             "threegen_microservices_feed_starts", "Times the feed was started anew.", registry=node.registry
         )
@@ -130,14 +150,17 @@ class Gateway:
         if self._feed.broken:
             self._feed_changed.set()
             return
-        written: dict[Session, list[bytes]] = {}
+        reached: dict[Session, tuple[int, list[bytes]]] = {}
         for number, position, frame in push.items:
             session = self._sessions.get(number)
-            if session is not None and position > session.position:
-                session.position = position
-                written.setdefault(session, []).append(frames.text(frame))
-        for session, parts in written.items():
-            session.write(b"".join(parts))
+            if session is None:
+                continue
+            before, parts = reached.get(session) or (session.position, [])
+            if position > before:
+                parts.append(frames.text(frame))
+                reached[session] = position, parts
+        for session, (position, parts) in reached.items():
+            session.deliver(position, b"".join(parts))
             self._counted.delivered(len(parts))
         for number in push.more:
             if (session := self._sessions.get(number)) is not None:
@@ -145,6 +168,15 @@ class Gateway:
         for number in push.replaced:
             if (session := self._sessions.get(number)) is not None:
                 session.end(frames.REPLACED, "replaced")
+
+    async def on_presence(self, message: Msg) -> None:
+        """Tell those who are here what a contact of theirs shows now."""
+        person, show = orjson.loads(message.data)
+        frame = frames.presence(self._people.name(person), show)
+        for contact in self._contacts[person]:
+            session = self._by_person.get(contact)
+            if session is not None:
+                session.write(frame)
 
     async def keep_feed(self) -> None:
         """Start the feed, tell it who comes and goes, check it, and start it anew when it broke."""
@@ -216,18 +248,24 @@ class Gateway:
                 timing.outcome = "unknown"
                 await socket.close(code=frames.GOING_AWAY, message=b"going away")
                 return None
-            if token is None:
+            person = self._people.index(user)
+            if token is None or person is None:
                 timing.outcome = "failed"
                 await socket.send_str('{"op":"refused","reason":"not authorized"}')
                 await socket.close(code=frames.UNAUTHORIZED, message=b"not authorized")
                 return None
         session = Session(
-            user, next(self._numbers), position=after, since=time.time_ns(), transport=transport
+            user,
+            next(self._numbers),
+            person=person,
+            position=after,
+            since=time.time_ns(),
+            transport=transport,
         )
-        if (earlier := self._by_user.get(user)) is not None:
+        if (earlier := self._by_person.get(person)) is not None:
             earlier.end(frames.REPLACED, "replaced")
         self._sessions[session.number] = session
-        self._by_user[user] = session
+        self._by_person[person] = session
         session.write(frames.text(orjson.dumps({"op": "welcome", "token": token})))
         self._tell(_entry(session))
         return session
@@ -252,32 +290,60 @@ class Gateway:
         raise AssertionError("unreachable")
 
     async def _converse(self, socket: web.WebSocketResponse, session: Session) -> None:
-        user, lanes = session.user, self.lanes
         while not session.gone:
             message = await socket.receive()
             if message.type is not WSMsgType.TEXT and message.type is not WSMsgType.BINARY:
                 return
             try:
-                sent = orjson.loads(message.data)
-                message_id, addressee, body = sent["id"], sent["to"], sent["body"]
-                lane = lanes[log.partition_of(addressee)]
-                understood = sent["op"] == "send" and isinstance(message_id, str) and isinstance(body, str)
+                told = orjson.loads(message.data)
+                await self._take(session, told)
             except (ValueError, KeyError, TypeError, AttributeError):
-                understood = False
-            if not understood:
                 session.end(frames.POLICY, "not understood")
                 return
-            if self._leaving:
-                continue  # it was not taken: the client sends it again elsewhere
-            if not lane.offer(session, (user, message_id, addressee, body)):
-                session.write(frames.refusal(message_id, "overloaded"))
+
+    async def _take(self, session: Session, told: dict[str, Any]) -> None:
+        """Take one request; raises ValueError, KeyError, TypeError or AttributeError where it is none."""
+        operation, request_id = told["op"], told["id"]
+        if not isinstance(request_id, str):
+            raise TypeError("an id is text")
+        if self._leaving:
+            return  # it is not taken: the client asks again elsewhere
+        taken = True
+        if operation == "send":
+            addressee = told["to"]
+            lane = self.lanes[log.partition_of(addressee)]
+            taken = lane.offer(session, (session.user, request_id, addressee, _text(told["body"])))
+        elif operation == "group_send":
+            group, body = _text(told["group"]), _text(told["body"])
+            taken = self._group_lane.offer(session, (session.user, request_id, group, body))
+        elif operation == "sync":
+            taken = self.syncs.offer(session, request_id, int(told["after"]))
+        elif operation == "presence":
+            await self._show(session, request_id, told["show"])
+        else:
+            raise ValueError(f"no such operation: {operation}")
+        if not taken:
+            session.write(frames.refusal(request_id, "overloaded"))
+            if operation != "sync":
                 self._counted.refused()
+
+    async def _show(self, session: Session, request_id: str, show: str) -> None:
+        if show not in SHOWS:
+            session.write(frames.refusal(request_id, "unknown presence"))
+            return
+        try:
+            await self._bus.publish(PRESENCE_SUBJECT, orjson.dumps((session.person, show)))
+        except Unavailable:
+            session.write(frames.refusal(request_id, "unavailable"))
+            return
+        session.write(frames.acknowledgement(request_id))
+        self._counted.presence_changes()
 
     def _gone(self, session: Session) -> None:
         session.gone = True
         self._sessions.pop(session.number, None)
-        if self._by_user.get(session.user) is session:
-            del self._by_user[session.user]
+        if self._by_person.get(session.person) is session:
+            del self._by_person[session.person]
         self._tell((session.user, session.number, None, session.since))
 
     async def _ask(self, request: bytes, timeout_s: float) -> bytes:
@@ -289,6 +355,18 @@ class Gateway:
         except Unavailable:
             self._messages.failed(chosen, time.monotonic())
             raise
+
+    async def _ask_group(self, request: bytes, timeout_s: float) -> bytes:
+        return await self._bus.call("group.send", request, timeout_s=timeout_s)
+
+    async def _read(self, request: bytes, timeout_s: float) -> bytes:
+        return await self._bus.call("inbox.read", request, timeout_s=timeout_s)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("expected text")
+    return value
 
 
 def _entry(session: Session) -> Sequence[Any]:

@@ -1,15 +1,15 @@
 """`inbox`: keeps everybody's mailbox, folded from the log, and feeds the gateways.
 
-The log is the truth. Each partition's entries are applied in log order, none skipped: those that a
-`message` node tells of, when they are the next; all others are fetched from the log, at once where one is
-missing and every half second in any case. A restart folds the whole log again before the node is ready;
-sends go on meanwhile, only deliveries wait.
+The log is the truth. Each partition's entries are applied in log order, none skipped (follower.py): those
+that `message` and `group` tell of at once, all others as they are fetched. A restart folds the whole log
+again before the node is ready; sends go on meanwhile, only deliveries and syncs wait.
 
 This node also makes the streams, and keeps each one's leadership with its preferred server, as Kafka's
 preferred leader election does: after a fault it goes back once that server has been up to date for a while.
 """
 
 import asyncio
+import functools
 import time
 
 import orjson
@@ -20,13 +20,12 @@ from pydantic import Field
 from services.microservices import bus, log
 from services.microservices.bus import Unavailable
 from services.microservices.feed import Feeds
+from services.microservices.follower import Follower
 from services.microservices.mailbox import Item, Mailboxes
-from services.microservices.metrics import Operations
+from services.microservices.metrics import Operations, entries_fetched
 from services.runtime import Node
 
-FETCH_EVERY_S = 0.5
 BALANCE_EVERY_S = 1.0
-HOLE_AFTER_READS = 3
 
 
 class Config(bus.BusConfig):
@@ -43,9 +42,12 @@ async def serve(node: Node, config: Config) -> None:
     async with bus.connect(node, "inbox", config) as connection:
         inbox = Inbox(node, config, connection)
         began = time.monotonic()
-        await log.create(connection, replicas=min(3, len(config.log_servers)))
+        streams = {log.stream(p): log.subject(p) for p in range(log.PARTITIONS)}
+        await log.create(connection, streams, replicas=min(3, len(config.log_servers)))
+        for reader in inbox.readers:
+            await reader.open()
         async with asyncio.TaskGroup() as tasks:
-            owned = [tasks.create_task(inbox.follow_log(p)) for p in range(log.PARTITIONS)]
+            owned = [tasks.create_task(follower.run()) for follower in inbox.followers]
             owned.append(tasks.create_task(inbox.push()))
             stop = tasks.create_task(node.stopping.wait())
             placed = tasks.create_task(inbox.place_leaders())
@@ -55,6 +57,7 @@ async def serve(node: Node, config: Config) -> None:
                 node.log("folded", seconds=round(time.monotonic() - began, 3), messages=inbox.messages)
                 await connection.listen("inbox.stored", inbox.on_stored)
                 await connection.listen("inbox.told", inbox.on_told)
+                await connection.listen("inbox.read", inbox.on_read)
                 await asyncio.wait({stop, placed}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.done():
                 node.ready()
@@ -74,18 +77,27 @@ class Inbox:
         self._rebalance_after_s = config.rebalance_after_s
         self._mailboxes = [Mailboxes() for _ in range(log.PARTITIONS)]
         self._feeds = Feeds(self)
-        self._fetch = [asyncio.Event() for _ in range(log.PARTITIONS)]
-        self._folded = [asyncio.Event() for _ in range(log.PARTITIONS)]
         self._pushing = asyncio.Event()
-        self._operations = Operations(node.registry, timed=["apply", "told"], retried=["fetch", "push"])
-        self._fetched = Counter(
-            "threegen_microservices_log_entries_fetched",
-            "Entries read from the log.",
+        self._operations = Operations(
+            node.registry, timed=["apply", "told", "sync"], retried=["fetch", "push"]
+        )
+        fetched = entries_fetched(node.registry)
+        self._duplicated = Counter(
+            "threegen_messages_duplicated",
+            "Messages sent again and suppressed; those to groups once for each partition with members.",
             registry=node.registry,
         ).inc
-        self._duplicated = Counter(
-            "threegen_messages_duplicated", "Messages sent again and suppressed.", registry=node.registry
-        ).inc
+        self.readers = [log.Reader(connection, log.stream(p)) for p in range(log.PARTITIONS)]
+        self.followers = [
+            Follower(
+                reader,
+                functools.partial(self._apply, partition),
+                fetched=fetched,
+                retried=functools.partial(self._operations.retried, "fetch"),
+                hole=functools.partial(self._hole, partition),
+            )
+            for partition, reader in enumerate(self.readers)
+        ]
         followed = Gauge(
             "threegen_microservices_followers", "Users whose messages are pushed.", registry=node.registry
         )
@@ -99,19 +111,15 @@ class Inbox:
 
     async def caught_up(self) -> None:
         """Return once everything that was in the log at some moment since the start is applied."""
-        for folded in self._folded:
-            await folded.wait()
+        for follower in self.followers:
+            await follower.caught_up.wait()
 
     async def on_stored(self, message: Msg) -> None:
         """Apply an entry that a `message` node has just stored, if it is the next one."""
         line, _, record = message.data.partition(b"\n")
         partition, sequence = (int(word) for word in line.split())
-        last = self._mailboxes[partition].last
-        if sequence == last + 1 and record:
-            with self._operations.timed("apply"):
-                self._apply(partition, sequence, record)
-        elif sequence > last:
-            self._fetch[partition].set()
+        with self._operations.timed("apply"):
+            self.followers[partition].told(sequence, record)
 
     async def on_told(self, message: Msg) -> None:
         """Take what a gateway says about its feed."""
@@ -119,43 +127,12 @@ class Inbox:
             self._feeds.told(*orjson.loads(message.data))
         self._pushing.set()
 
-    async def follow_log(self, partition: int) -> None:
-        """Fetch what is missing of one partition, when it shows and every half second."""
-        reader = log.Reader(self._bus, partition)
-        await reader.open()
-        wanted, mailboxes = self._fetch[partition], self._mailboxes[partition]
-        holes = 0
-        while True:
-            wanted.clear()
-            before = mailboxes.last
-            try:
-                entries, remaining = await reader.read(before)
-            except Unavailable:
-                self._operations.retried("fetch")
-                await asyncio.sleep(log.RETRY_S)
-                continue
-            for sequence, record in entries:
-                if sequence == mailboxes.last + 1 or (
-                    sequence > mailboxes.last and holes >= HOLE_AFTER_READS
-                ):
-                    if sequence != mailboxes.last + 1:
-                        self._node.log(
-                            "hole in the log", partition=partition, after=mailboxes.last, to=sequence
-                        )
-                    holes = 0
-                    self._fetched()
-                    self._apply(partition, sequence, record)
-            await asyncio.sleep(0)  # a long fold leaves the admin port and the bus their turns
-            if entries and mailboxes.last == before:
-                holes += 1
-                continue
-            if remaining:
-                continue
-            self._folded[partition].set()
-            try:
-                await asyncio.wait_for(wanted.wait(), FETCH_EVERY_S)
-            except TimeoutError:
-                continue
+    async def on_read(self, message: Msg) -> None:
+        """Answer a gateway's syncs (syncs.py): how far the mailboxes of those who ask reach."""
+        with self._operations.timed("sync"):
+            asked = orjson.loads(message.data)
+            reached = [self._mailboxes[log.partition_of(user)].reach(user, after) for user, after in asked]
+            await message.respond(orjson.dumps(reached))
 
     async def push(self) -> None:
         """Push what is due; the only task that does, so pushes leave in their order."""
@@ -205,9 +182,12 @@ class Inbox:
         mailboxes = self._mailboxes[partition]
         before = mailboxes.duplicates
         items = mailboxes.apply(sequence, record)
-        if mailboxes.duplicates > before and self._folded[partition].is_set():
+        if mailboxes.duplicates > before and self.followers[partition].caught_up.is_set():
             # Not while the log is folded at the start: those were counted when they came.
             self._duplicated(mailboxes.duplicates - before)
         self.messages += len(items)
         self._feeds.arrived(items)
         self._pushing.set()
+
+    def _hole(self, partition: int, after: int, to: int) -> None:
+        self._node.log("hole in the log", partition=partition, after=after, to=to)

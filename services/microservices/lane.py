@@ -1,4 +1,4 @@
-"""A lane: one partition's sends through this gateway, in order, one batch under way at a time.
+"""A lane: one partition's sends through this gateway, or those to groups, in order, one batch at a time.
 
 While a batch is under way the next gathers, so batches grow with the load and nothing waits when there is
 none. A batch without an answer is sent again, the same under the same entry id, to whichever `message` node
@@ -35,11 +35,15 @@ Send = tuple[Session, tuple[str, str, str, str]]
 
 
 class Lane:
-    """Sends for one partition. `ask` puts one batch to a `message` node: (payload, timeout in s) → answer."""
+    """Sends for one partition, or None for those to groups.
+
+    `ask` puts one batch to a `message` node, or to `group`: (payload, timeout in s) → answer. `name` is
+    no other lane's, of this gateway or an earlier life of it.
+    """
 
     def __init__(
         self,
-        partition: int,
+        partition: int | None,
         name: str,
         ask: Ask,
         operations: Operations,
@@ -51,7 +55,9 @@ class Lane:
         self._name = name
         self._ask = ask
         self._operations = operations
+        self._operation = "send_batch" if partition is not None else "group_send_batch"
         self._messages = messages
+        self._acknowledged = messages.acknowledged if partition is not None else messages.group_sends
         self._capacity = capacity
         self._waiting: deque[Send] = deque()
         self._wakeup = asyncio.Event()
@@ -90,17 +96,17 @@ class Lane:
         waiting = self._waiting
         while waiting and len(batch) < BATCH_MESSAGES and size < BATCH_BYTES:
             send = waiting.popleft()
-            size += len(send[1][3])
+            size += len(send[1][3].encode())
             batch.append(send)
         return batch
 
     async def _carry(self, batch: Sequence[Send]) -> None:
         self._batches += 1
-        entry_id = f"{self._name}.{self._partition}.{self._batches}"
+        entry_id = f"{self._name}.{self._batches}"
         sends = [send for _, send in batch]
         deadline = time.monotonic() + DEADLINE_S
         timeout_s, pause_s = FIRST_TIMEOUT_S, FIRST_PAUSE_S
-        with self._operations.timed("send_batch") as timing:
+        with self._operations.timed(self._operation) as timing:
             while True:
                 request = [self._partition, entry_id, int(timeout_s * 1000 * ANSWER_SHARE), sends]
                 try:
@@ -115,7 +121,7 @@ class Lane:
                     for session in {session for session, _ in batch}:
                         session.end(frames.TRY_AGAIN, "try again")
                     return
-                self._operations.retried("send_batch")
+                self._operations.retried(self._operation)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         self._answer(batch, answer)
@@ -132,6 +138,6 @@ class Lane:
             written.setdefault(session, []).append(frame)
         for session, parts in written.items():
             session.write(b"".join(parts))
-        self._messages.acknowledged(len(batch) - len(refused))
+        self._acknowledged(len(batch) - len(refused))
         if refused:
             self._messages.refused(len(refused))

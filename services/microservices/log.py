@@ -1,9 +1,13 @@
-"""The replicated log: JetStream streams `inbox-0` … `inbox-2`, where acknowledged messages live.
+"""The replicated log: JetStream streams `inbox-0` … `inbox-2` and `groups`, where acknowledged messages live.
 
 A user's messages are all in one partition, `crc32(user) % 3`. One entry is one *record*: a JSON list of
 messages `[number, sender, message id, addressee, body]`, appended by one `message` node in one go, so that
 they stay together and in order. A message's *position* is where it stands: the entry's sequence times
 65,536 plus its index in the record. Positions of a partition grow, and never change.
+
+A message to a group is first in `groups`, whose records hold `[sender, message id, group, body]`. From there
+`group` copies it into the partitions of its members, in a record of its own kind of messages: `[numbers,
+sender, message id, addressees, body, group]`, which stand for one message to each addressee, in turn.
 
 Durable means: written by a quorum of three servers, each into its own files. That survives the loss of any
 one server, by SIGKILL too (the page cache outlives the process). It does not survive a power cut of all
@@ -15,19 +19,29 @@ Duplicates: an append that is repeated carries the same `Nats-Msg-Id`, which the
 
 import asyncio
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import nats.errors
+import nats.js.errors
 import orjson
 from nats.aio.msg import Msg
+from nats.js.api import KeyValueConfig
+from nats.js.kv import KeyValue
 
 from services.microservices.bus import Bus, Unavailable
 
 PARTITIONS = 3
+GROUPS = "groups"
+"""The stream of messages to groups."""
+GROUPS_SUBJECT = "group.log"
+FAN_OUT_BUCKET = "fan-out"
 SEQUENCE_BUCKET = "sequence"
 DUPLICATE_WINDOW_S = 600
 RECORD_SPAN = 65_536
 API_TIMEOUT_S = 2.0
+STORE_TIMEOUT_S = 0.5
 RETRY_S = 0.1
 ENTRIES_A_READ = 512
 BYTES_A_READ = 4 * 1024 * 1024
@@ -61,24 +75,21 @@ class Stored:
     again: bool
 
 
-async def append(bus: Bus, partition: int, record: bytes, *, entry_id: str, timeout_s: float) -> Stored:
-    """Append one record durably; raises Unavailable where that is not known to have happened."""
-    answer = await bus.request(
-        subject(partition), record, timeout_s=timeout_s, headers={"Nats-Msg-Id": entry_id}
-    )
+async def append(bus: Bus, to: str, record: bytes, *, entry_id: str, timeout_s: float) -> Stored:
+    """Append one record to the stream of subject `to`, durably; raises Unavailable where it is not known."""
+    answer = await bus.request(to, record, timeout_s=timeout_s, headers={"Nats-Msg-Id": entry_id})
     receipt = orjson.loads(answer.data)
     if "error" in receipt or not receipt.get("seq"):
-        raise Unavailable(f"{stream(partition)}: {receipt.get('error', {}).get('description', receipt)}")
+        raise Unavailable(f"{to}: {receipt.get('error', {}).get('description', receipt)}")
     return Stored(receipt["seq"], again=receipt.get("duplicate", False))
 
 
-async def create(bus: Bus, *, replicas: int) -> None:
-    """Make the streams that are missing; returns once all exist, however long the cluster takes to form."""
-    for partition in range(PARTITIONS):
-        name = stream(partition)
+async def create(bus: Bus, streams: Mapping[str, str], *, replicas: int) -> None:
+    """Make those of the streams (name: subject) that are missing; waits for the cluster to form."""
+    for name, stored in streams.items():
         wanted = {
             "name": name,
-            "subjects": [subject(partition)],
+            "subjects": [stored],
             "storage": "file",
             "retention": "limits",
             "discard": "new",
@@ -107,10 +118,35 @@ async def api(
     return answer
 
 
+async def bucket(bus: Bus, name: str, *, replicas: int) -> KeyValue:
+    """A bucket of JetStream's key-value store, made where it is missing; waits until the log answers."""
+    context = bus.client.jetstream(timeout=STORE_TIMEOUT_S)
+    while True:
+        try:
+            return await context.key_value(name)
+        except nats.js.errors.NotFoundError:
+            pass
+        except (nats.errors.Error, OSError, TimeoutError):
+            await asyncio.sleep(RETRY_S)
+            continue
+        try:
+            return await context.create_key_value(
+                KeyValueConfig(bucket=name, history=1, replicas=replicas, direct=False)
+            )
+        except (nats.errors.Error, OSError, TimeoutError):
+            await asyncio.sleep(RETRY_S)
+
+
 def preferred_leaders(servers: tuple[str, ...]) -> dict[str, str]:
-    """Which server should lead each stream: partitions in turn, and the ceilings with the first."""
+    """Which server should lead each stream: partitions in turn, ceilings the first, and groups the second."""
     leaders = {stream(partition): servers[partition % len(servers)] for partition in range(PARTITIONS)}
-    return {**leaders, f"KV_{SEQUENCE_BUCKET}": servers[0]}
+    second = servers[1 % len(servers)]
+    return {
+        **leaders,
+        f"KV_{SEQUENCE_BUCKET}": servers[0],
+        GROUPS: second,
+        f"KV_{FAN_OUT_BUCKET}": second,
+    }
 
 
 async def led_by(bus: Bus, name: str, preferred: str) -> bool | None:
@@ -131,11 +167,11 @@ async def lead_as_preferred(bus: Bus, name: str, preferred: str) -> bool:
 
 
 class Reader:
-    """Reads entries of one partition from any server that has them (direct get, ADR-31)."""
+    """Reads entries of one stream from any server that has them (direct get, ADR-31)."""
 
-    def __init__(self, bus: Bus, partition: int) -> None:
+    def __init__(self, bus: Bus, name: str) -> None:
         self._bus = bus
-        self._stream = stream(partition)
+        self._stream = name
         self._inbox = bus.client.new_inbox()
         self._reading = 0
         self._entries: list[tuple[int, bytes]] = []

@@ -2,7 +2,8 @@
 
 Entries are applied in order, each once. A message whose (sender, message id) stands among the last
 `remembered` of its partition is a duplicate and is left out: this, not the stream's own window, is what
-makes a message that was sent again through another gateway arrive once.
+makes a message that was sent again through another gateway arrive once, and one to a group that was copied
+into the partition again.
 
 A message is kept as the bytes a client is to receive. All of them stay in memory: about 300 bytes each.
 """
@@ -15,6 +16,11 @@ import orjson
 from services.microservices.log import position_of
 
 REMEMBERED = 300_000
+
+
+def _rest(told: dict[str, str]) -> bytes:
+    """What all addressees of a message are told, in JSON but for the brace at its beginning."""
+    return orjson.dumps(told)[1:]
 
 
 class Item(NamedTuple):
@@ -41,29 +47,41 @@ class Mailboxes:
         """Apply the entry after the last one; gives the messages that were new, in order."""
         assert sequence > self.last
         self.last = sequence
-        items = []
-        for index, (number, sender, message_id, addressee, body) in enumerate(orjson.loads(record)):
+        items: list[Item] = []
+        index = 0
+        for entry in orjson.loads(record):
+            number, sender, message_id, addressee, body = entry[:5]
             key = f"{sender}\0{message_id}"
-            if key in self._recent or key in self._older:
+            known = key in self._recent or key in self._older
+            if known:
                 self.duplicates += 1
+            else:
+                self._remember(key)
+            told = {"id": message_id, "from": sender, "body": body}
+            if len(entry) == 5:
+                if not known:
+                    items.append(self._put(position_of(sequence, index), number, addressee, _rest(told)))
+                index += 1
                 continue
-            self._remember(key)
-            position = position_of(sequence, index)
-            frame = orjson.dumps(
-                {
-                    "op": "message",
-                    "seq": number,
-                    "at": position,
-                    "id": message_id,
-                    "from": sender,
-                    "body": body,
-                }
-            )
-            positions, frames = self._boxes.setdefault(addressee, ([], []))
-            positions.append(position)
-            frames.append(frame)
-            items.append(Item(addressee, position, frame))
+            if not known:
+                told["group"] = entry[5]
+                rest = _rest(told)  # once for all members
+                for place, (one, member) in enumerate(zip(number, addressee, strict=True), index):
+                    items.append(self._put(position_of(sequence, place), one, member, rest))
+            index += len(addressee)
         return items
+
+    def _put(self, position: int, number: int, addressee: str, rest: bytes) -> Item:
+        frame = b'{"op":"message","seq":%d,"at":%d,%b' % (number, position, rest)
+        positions, frames = self._boxes.setdefault(addressee, ([], []))
+        positions.append(position)
+        frames.append(frame)
+        return Item(addressee, position, frame)
+
+    def reach(self, user: str, position: int) -> int:
+        """The position of the user's last message, or `position` where that is not before it."""
+        positions, _ = self._boxes.get(user, ([], []))
+        return max(positions[-1], position) if positions else position
 
     def after(self, user: str, position: int, *, most_items: int, most_bytes: int) -> tuple[list[Item], bool]:
         """The user's messages after `position`, a page of them (at least one), and whether more remain."""

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from prometheus_client import Counter
 from pydantic import Field
 
-from services.microservices import bus, log
+from services.microservices import batches, bus, log
 from services.microservices.bus import Unavailable
 from services.microservices.metrics import Operations
 from services.microservices.peers import ANNOUNCE_S
@@ -78,25 +78,12 @@ class MessageService:
             await asyncio.sleep(ANNOUNCE_S)
 
     async def send(self, message: Msg) -> None:
-        """Handle one batch and answer; a failure is an answer too, so nobody waits for it in vain."""
-        with self._operations.timed("store_batch") as timing:
-            try:
-                answer = await self._send(message.data)
-            except Unavailable as error:
-                timing.outcome = "unknown"
-                answer = {"unavailable": str(error)}
-            except (orjson.JSONDecodeError, ValueError, TypeError) as error:
-                timing.outcome = "failed"
-                self._node.log("batch not understood", error=str(error))
-                answer = {"unavailable": "batch not understood"}
-            try:
-                await self._bus.publish(message.reply, orjson.dumps(answer))
-            except Unavailable:
-                timing.outcome = "unknown"
+        """Handle one batch and answer."""
+        await batches.answer(self._node, self._bus, self._operations, message, self._send)
 
-    async def _send(self, request: bytes) -> dict[str, object]:
+    async def _send(self, request: bytes) -> batches.Refused:
         partition, entry_id, timeout_ms, sends = orjson.loads(request)
-        refused: list[tuple[int, str]] = []
+        refused: batches.Refused = []
         taken = []
         for index, send in enumerate(sends):
             reason = self._refusal(send[2], send[3], partition)
@@ -107,25 +94,19 @@ class MessageService:
         if taken:
             await self._store(partition, entry_id, timeout_ms / 1000, taken)
         self._stored(len(taken))
-        return {"refused": refused}
+        return refused
 
     async def _store(
         self, partition: int, entry_id: str, timeout_s: float, sends: list[tuple[str, str, str, str]]
     ) -> None:
-        numbers = await self._numbers([addressee for _, _, addressee, _ in sends])
+        addressees = [addressee for _, _, addressee, _ in sends]
+        numbers = await batches.take_numbers(self._bus, addressees, timeout_s=NUMBERS_TIMEOUT_S)
         record = orjson.dumps([[number, *send] for number, send in zip(numbers, sends, strict=True)])
-        stored = await log.append(self._bus, partition, record, entry_id=entry_id, timeout_s=timeout_s)
+        subject = log.subject(partition)
+        stored = await log.append(self._bus, subject, record, entry_id=entry_id, timeout_s=timeout_s)
         # An entry stored before may hold other numbers than these: `inbox` is to read it in the log.
         told = b"" if stored.again else record
-        await self._bus.publish("inbox.stored", b"%d %d\n%b" % (partition, stored.sequence, told))
-
-    async def _numbers(self, users: list[str]) -> list[int]:
-        asked = orjson.dumps(users)
-        answer = orjson.loads(await self._bus.call("sequence.take", asked, timeout_s=NUMBERS_TIMEOUT_S))
-        if "numbers" not in answer:
-            raise Unavailable(f"sequence: {answer.get('unavailable')}")
-        numbers: list[int] = answer["numbers"]
-        return numbers
+        await batches.tell_stored(self._bus, partition, stored.sequence, told)
 
     def _refusal(self, addressee: str, body: str, partition: int) -> str | None:
         if self._config.people.index(addressee) is None:

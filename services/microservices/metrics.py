@@ -1,7 +1,7 @@
 """What the services of this generation count; what means the same has the same name in all generations."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -81,14 +81,32 @@ class Operations:
         self._retries[operation].inc()
 
 
+def entries_fetched(registry: CollectorRegistry) -> Callable[[], None]:
+    """The counter of those who follow the log."""
+    return Counter(
+        "threegen_microservices_log_entries_fetched", "Entries read from the log.", registry=registry
+    ).inc
+
+
 class Messages:
-    """What becomes of people's messages at a gateway; each method takes how many."""
+    """What becomes of people's messages, syncs and presences at a gateway; each method takes how many."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.acknowledged = Counter(
             "threegen_messages_acknowledged",
             "Sends acknowledged, those of messages sent again among them.",
             registry=registry,
+        ).inc
+        self.group_sends = Counter(
+            "threegen_group_sends",
+            "Messages to groups acknowledged, those sent again among them.",
+            registry=registry,
+        ).inc
+        self.syncs = Counter(
+            "threegen_syncs", "Mailboxes read by people who are online.", registry=registry
+        ).inc
+        self.presence_changes = Counter(
+            "threegen_presence_changes", "Presences changed by people who are online.", registry=registry
         ).inc
         self.refused = Counter(
             "threegen_messages_refused", "Sends answered with an error.", registry=registry

@@ -8,11 +8,8 @@ their index; one node holds a section by lease (see lease.py) and only the secti
 import asyncio
 import secrets
 
-import nats.errors
-import nats.js.errors
 import orjson
 from nats.aio.msg import Msg
-from nats.js.api import KeyValueConfig
 from nats.js.kv import KeyValue
 from prometheus_client import Counter, Gauge
 from pydantic import Field
@@ -22,9 +19,7 @@ from services.microservices.lease import NotHeld, SectionLease
 from services.microservices.metrics import Operations
 from services.runtime import Node, People
 
-BUCKET = log.SEQUENCE_BUCKET
 RETRY_S = 0.1
-STORE_TIMEOUT_S = 0.5
 
 
 class Config(bus.BusConfig):
@@ -40,7 +35,7 @@ class Config(bus.BusConfig):
 async def serve(node: Node, config: Config) -> None:
     """Hold the sections and answer until told to stop."""
     async with bus.connect(node, "sequence", config) as connection:
-        store = await _store(connection, replicas=min(3, len(config.log_servers)))
+        store = await log.bucket(connection, log.SEQUENCE_BUCKET, replicas=min(3, len(config.log_servers)))
         sequence = Sequence(node, config, store)
         node.check("lease", sequence.unready)
         async with asyncio.TaskGroup() as tasks:
@@ -137,22 +132,3 @@ class Sequence:
         if held.wanted_ceiling() > held.ceiling:
             self._wanted[section].set()
         return numbers
-
-
-async def _store(connection: bus.Bus, *, replicas: int) -> KeyValue:
-    """The bucket of ceilings, made where it is missing; waits until the log answers."""
-    context = connection.client.jetstream(timeout=STORE_TIMEOUT_S)
-    while True:
-        try:
-            return await context.key_value(BUCKET)
-        except nats.js.errors.NotFoundError:
-            pass
-        except (nats.errors.Error, OSError, TimeoutError):
-            await asyncio.sleep(RETRY_S)
-            continue
-        try:
-            return await context.create_key_value(
-                KeyValueConfig(bucket=BUCKET, history=1, replicas=replicas, direct=False)
-            )
-        except (nats.errors.Error, OSError, TimeoutError):
-            await asyncio.sleep(RETRY_S)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from services.monolith.account import Account, Connected
 from services.monolith.commit import GroupCommit
 from services.monolith.metrics import Metrics
-from services.monolith.records import LONGEST_ID_BYTES, Message, key
+from services.monolith.records import LONGEST_ID_BYTES, GroupMessage, Message, key
+from services.monolith.rooms import Rooms, addressed
 from services.monolith.sasl import Accounts
 from services.monolith.stanza import XML, Element, attribute, error, optional, write_inner
 from services.monolith.state import State
@@ -25,13 +26,14 @@ class Entry(NamedTuple):
     """A message stanza on its way to the disk: the sender's session, the stanza's position in it.
 
     `message` is None for a duplicate, which is acknowledged again and delivered no more. `resource`
-    is the addressee's, where the sender named one.
+    is the addressee's, where the sender named one; `to_group` where it goes to all of a group.
     """
 
     session: Connected
     position: int
-    message: Message | None
+    message: Message | GroupMessage | None
     resource: str
+    to_group: bool = False
 
 
 class Domain:
@@ -51,6 +53,7 @@ class Domain:
         self.connections: set[Connected] = set()
         self.stopping = False
         self.commit: GroupCommit[Entry]
+        self.rooms = Rooms(name, people)
         self._people = people
         self._contacts = people.contacts()
         self._state = state
@@ -95,8 +98,13 @@ class Domain:
         kind = attributes.get("type", "normal")
         identity = attributes.get("id", "")
         if account is None:
-            if kind != "error":
-                local = address.lower().rpartition("@")[2] == self.name
+            host = address.lower().rpartition("@")[2]
+            if kind == "error":
+                pass  # never answered (RFC 6120, 8.3.1)
+            elif host == self.rooms.service:
+                self._route_to_room(session, stanza)
+            else:
+                local = host == self.name
                 self._refuse(session, stanza, "service-unavailable" if local else "remote-server-not-found")
             return
         if kind == "groupchat" or len(identity) > LONGEST_ID_BYTES // 4:
@@ -114,26 +122,48 @@ class Domain:
             if receiver is not None:
                 receiver.write_stanza(wire)
             return
-        self._submit(session, account, resource, identity, wire)
+        if self._taken_before(session, identity, to_group=False):
+            return
+        number = self._next_number
+        self._next_number += 1
+        message = Message(number, _now_ms(), session.owner.index, account.index, identity, wire)
+        self.commit.submit(Entry(session, session.received, message, resource), message)
 
-    def _submit(
-        self, session: Connected, account: Account, resource: str, identity: str, wire: bytes
-    ) -> None:
+    def _route_to_room(self, session: Connected, stanza: Element) -> None:
+        """Take one message to a room: one record for all whom it goes to."""
+        sender = session.owner
+        room, identity = stanza.attributes["to"], stanza.attributes.get("id", "")
+        condition = self.rooms.refusal(sender.index, stanza)
+        if condition is None and len(identity) > LONGEST_ID_BYTES // 4:
+            condition = "bad-request"
+        if condition is not None:
+            self._refuse(session, stanza, condition)
+            return
+        if self._taken_before(session, identity, to_group=True):
+            return
+        wire = self.rooms.written(stanza, self._people.name(sender.index))
+        addressees = self.rooms.addressees(room, sender.index)
+        first = self._next_number
+        self._next_number += len(addressees)
+        numbers = tuple(range(first, self._next_number))
+        message = GroupMessage(_now_ms(), sender.index, identity, wire, numbers, addressees)
+        self.commit.submit(Entry(session, session.received, message, "", to_group=True), message)
+
+    def _taken_before(self, session: Connected, identity: str, *, to_group: bool) -> bool:
+        """Whether the session's person has sent this message already, which then is acknowledged again.
+
+        In either case the session has one more that is on its way to the disk.
+        """
         session.committing += 1
-        sender = session.owner.index
         if identity:
-            name = key(sender, identity)
+            name = key(session.owner.index, identity)
             if name in self._state.taken or name in self._committing:
                 # The first may still be on its way to the disk: answered no sooner than that.
                 self.metrics.messages_duplicated += 1
-                self.commit.submit(Entry(session, session.received, None, ""), None)
-                return
+                self.commit.submit(Entry(session, session.received, None, "", to_group), None)
+                return True
             self._committing.add(name)
-        message = Message(
-            self._next_number, time.time_ns() // 1_000_000, sender, account.index, identity, wire
-        )
-        self._next_number += 1
-        self.commit.submit(Entry(session, session.received, message, resource), message)
+        return False
 
     def _refuse(self, session: Connected, stanza: Element, condition: str) -> None:
         self.metrics.messages_refused += 1
@@ -143,26 +173,39 @@ class Domain:
         """Acknowledge and hand on messages that are on the disk now, in order."""
         state = self._state
         senders: dict[Connected, None] = {}
-        for session, position, message, resource in entries:
+        for session, position, message, resource, to_group in entries:
             session.committing -= 1
             session.durable = position
             senders[session] = None
-            self.metrics.messages_acknowledged += 1
+            if to_group:
+                self.metrics.group_sends += 1
+            else:
+                self.metrics.messages_acknowledged += 1
             if message is None:
                 continue
             state.apply(message)
             if message.message_id:
                 self._committing.discard(key(message.sender, message.message_id))
-            account = self.account(message.addressee)
-            receiver = account.sessions.get(resource) if resource else None
-            if receiver is None or not receiver.available:
-                receiver = account.chosen
-            if receiver is None or receiver.paused or account.queue:
-                account.queue.append(message)
-            else:
-                receiver.deliver(message, late=False)
+            if isinstance(message, Message):
+                self._hand_on(message, resource)
+                continue
+            for number in message.numbers:
+                self._hand_on(state.undelivered[number], "")
+            # Rooms send to whoever said it, too (XEP-0045, 7.4); from them it needs no keeping.
+            session.write_stanza(addressed(message.stanza, session.written_jid))
         for session in senders:
             session.acknowledge()
+
+    def _hand_on(self, message: Message, resource: str) -> None:
+        """Write a message out to its addressee, or have it wait for them."""
+        account = self.account(message.addressee)
+        receiver = account.sessions.get(resource) if resource else None
+        if receiver is None or not receiver.available:
+            receiver = account.chosen
+        if receiver is None or receiver.paused or account.queue:
+            account.queue.append(message)
+        else:
+            receiver.deliver(message, late=False)
 
     def became_available(self, session: Connected) -> None:
         """Initial presence (RFC 6121, 4.2): tell contacts, hear of theirs, and get what waited."""
@@ -227,6 +270,10 @@ class Domain:
             now = time.monotonic()
             for session in tuple(self.connections):
                 session.look_after(now)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def directed_presence(domain: Domain, session: Connected, stanza: Element) -> None:

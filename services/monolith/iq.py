@@ -79,6 +79,7 @@ def _nothing(_: Domain, __: Connected) -> str:
 
 
 def _roster(domain: Domain, session: Connected) -> str:
+    domain.metrics.syncs += session.available
     items = "".join(
         f"<item jid='{domain.account(index).jid}' subscription='both'/>"
         for index in domain.contacts(session.owner)

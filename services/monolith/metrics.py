@@ -18,6 +18,9 @@ class Metrics(Collector):
         self.logins = 0
         self.logins_failed = 0
         self.messages_acknowledged = 0
+        self.group_sends = 0
+        self.syncs = 0
+        self.presence_changes = 0
         self.messages_delivered = 0
         self.messages_duplicated = 0
         self.messages_refused = 0
@@ -50,6 +53,13 @@ class Metrics(Collector):
                 "Sends acknowledged, those of messages sent again among them.",
                 self.messages_acknowledged,
             ),
+            (
+                "group_sends",
+                "Messages to groups acknowledged, those sent again among them.",
+                self.group_sends,
+            ),
+            ("syncs", "Rosters read by people who are online.", self.syncs),
+            ("presence_changes", "Presences changed by people who are online.", self.presence_changes),
             ("messages_refused", "Sends answered with an error.", self.messages_refused),
             ("messages_duplicated", "Messages sent again and suppressed.", self.messages_duplicated),
             ("messages_delivered", "Messages their addressees' clients have.", self.messages_delivered),

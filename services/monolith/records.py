@@ -8,6 +8,8 @@ A file is a magic line and records; all integers are little-endian:
       delivered  number u64, as often as there are
       keys       keys of messages already taken, UTF-8, divided by NUL (which XML cannot hold)
       end        the next message's number u64; closes a snapshot, and says it is whole
+      grouped    stored_ms u64 (UTC), sender u32, count u32, id length u16, `count` numbers u64,
+                 `count` addressees u32, id, stanza: one message for all of them
 
 A record that is cut short, or whose checksum is wrong, ends the reading of its file.
 """
@@ -20,9 +22,10 @@ from zlib import crc32
 MAGIC = b"threegen monolith 1\n"
 LONGEST_ID_BYTES = 0xFFFF
 
-_STORED, _DELIVERED, _KEYS, _END = 1, 2, 3, 4
+_STORED, _DELIVERED, _KEYS, _END, _GROUPED = 1, 2, 3, 4, 5
 _HEAD = struct.Struct("<II")
 _STORED_HEAD = struct.Struct("<BQQIIH")
+_GROUPED_HEAD = struct.Struct("<BQIIH")
 _LONGEST_RECORD_BYTES = 1 << 30
 
 
@@ -31,7 +34,8 @@ class Message:
     """A message the server took responsibility for, until its addressee has it.
 
     `number` counts all messages of this server, in the order they were taken. `stanza` is what is
-    written to the addressee, whole. `message_id` is empty where the sender gave none.
+    written to the addressee, whole, but for `to` where it is `shared` by all of a group. `message_id` is
+    empty where the sender gave none.
     """
 
     number: int
@@ -40,6 +44,34 @@ class Message:
     addressee: int
     message_id: str
     stanza: bytes
+    shared: bool = False
+
+    @property
+    def key(self) -> str | None:
+        """What tells a duplicate: sender and message id; None without an id."""
+        return key(self.sender, self.message_id) if self.message_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMessage:
+    """A message to a group: taken once, and a message with a number of its own for each addressee.
+
+    `numbers` and `addressees` belong together, by place. Once some have it, it is kept with the others.
+    """
+
+    stored_ms: int
+    sender: int
+    message_id: str
+    stanza: bytes
+    numbers: tuple[int, ...]
+    addressees: tuple[int, ...]
+
+    def messages(self) -> Iterator[Message]:
+        """One for each addressee."""
+        for number, addressee in zip(self.numbers, self.addressees, strict=True):
+            yield Message(
+                number, self.stored_ms, self.sender, addressee, self.message_id, self.stanza, shared=True
+            )
 
     @property
     def key(self) -> str | None:
@@ -68,7 +100,7 @@ class End:
     next_number: int
 
 
-Record = Message | Delivered | Keys | End
+Record = Message | GroupMessage | Delivered | Keys | End
 
 
 def key(sender: int, message_id: str) -> str:
@@ -80,11 +112,18 @@ def encode(record: Record) -> bytes:
     """The record as it stands in a file."""
     match record:
         case Message():
+            assert not record.shared, "a group's message is written whole"
             identity = record.message_id.encode()
             head = _STORED_HEAD.pack(
                 _STORED, record.number, record.stored_ms, record.sender, record.addressee, len(identity)
             )
             content = head + identity + record.stanza
+        case GroupMessage():
+            identity = record.message_id.encode()
+            count = len(record.numbers)
+            head = _GROUPED_HEAD.pack(_GROUPED, record.stored_ms, record.sender, count, len(identity))
+            addressed = struct.pack(f"<{count}Q{count}I", *record.numbers, *record.addressees)
+            content = head + addressed + identity + record.stanza
         case Delivered():
             content = struct.pack(f"<B{len(record.numbers)}Q", _DELIVERED, *record.numbers)
         case Keys():
@@ -108,6 +147,14 @@ def decode(content: bytes) -> Record:
             return Keys(tuple(content[1:].decode().split("\0")) if len(content) > 1 else ())
         case 4:
             return End(struct.unpack("<Q", content[1:])[0])
+        case 5:
+            _, stored_ms, sender, count, length = _GROUPED_HEAD.unpack_from(content)
+            addressed = struct.unpack_from(f"<{count}Q{count}I", content, _GROUPED_HEAD.size)
+            start = _GROUPED_HEAD.size + 12 * count
+            identity = content[start : start + length].decode()
+            return GroupMessage(
+                stored_ms, sender, identity, content[start + length :], addressed[:count], addressed[count:]
+            )
         case kind:
             raise ValueError(f"unknown record kind {kind}")
 

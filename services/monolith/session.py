@@ -17,6 +17,7 @@ from services.monolith import iq
 from services.monolith.account import Account, Connected
 from services.monolith.domain import Domain, directed_presence
 from services.monolith.records import Message
+from services.monolith.rooms import addressed
 from services.monolith.sasl import SCRAM_MECHANISMS, Denied, ScramExchange, decode
 from services.monolith.stanza import (
     CLIENT,
@@ -349,6 +350,7 @@ class Session(asyncio.Protocol):
                 self.presence_inner = write_inner(element)
                 self.priority = _priority(element)
                 if self.available:
+                    self._domain.metrics.presence_changes += 1
                     self.owner.choose()
                     self._domain.announce(self)
                     self.owner.drain()
@@ -378,6 +380,8 @@ class Session(asyncio.Protocol):
     def deliver(self, message: Message, *, late: bool) -> None:
         """Write a message to this client; one that waited says since when (XEP-0203)."""
         data = message.stanza
+        if message.shared:
+            data = addressed(data, self.owner.jid)
         if late:
             stamp = _stamp(message.stored_ms)
             delay = f"<delay xmlns='{DELAY}' from='{attribute(self._domain.name)}' stamp='{stamp}'/>"

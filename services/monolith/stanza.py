@@ -16,6 +16,7 @@ BODY = f"{CLIENT} body"
 _ERROR_TYPES = {
     "bad-request": "modify",
     "jid-malformed": "modify",
+    "forbidden": "auth",
     "not-allowed": "cancel",
     "feature-not-implemented": "cancel",
     "item-not-found": "cancel",

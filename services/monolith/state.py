@@ -4,8 +4,9 @@ It changes through records only, so replaying a journal gives what serving gave.
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 
-from services.monolith.records import Delivered, End, Keys, Message, Record
+from services.monolith.records import Delivered, End, GroupMessage, Keys, Message, Record
 
 KEYS_A_RECORD = 10_000
 
@@ -51,6 +52,13 @@ class State:
                 key = record.key
                 if key is not None:
                     self.taken.add(key)
+            case GroupMessage():
+                for message in record.messages():
+                    self.undelivered[message.number] = message
+                    self.next_number = max(self.next_number, message.number + 1)
+                key = record.key
+                if key is not None:
+                    self.taken.add(key)
             case Delivered():
                 for number in record.numbers:
                     self.undelivered.pop(number, None)
@@ -65,5 +73,23 @@ class State:
         keys = tuple(self.taken)
         for start in range(0, len(keys), KEYS_A_RECORD):
             yield Keys(keys[start : start + KEYS_A_RECORD])
-        yield from self.undelivered.values()
+        for _, together in groupby(self.undelivered.values(), lambda message: id(message.stanza)):
+            messages = list(together)
+            if messages[0].shared:
+                yield _whole(messages)
+            else:
+                yield from messages
         yield End(self.next_number)
+
+
+def _whole(messages: list[Message]) -> GroupMessage:
+    """One message to a group again, from those of its addressees who do not have it yet."""
+    first = messages[0]
+    return GroupMessage(
+        first.stored_ms,
+        first.sender,
+        first.message_id,
+        first.stanza,
+        tuple(message.number for message in messages),
+        tuple(message.addressee for message in messages),
+    )

@@ -8,11 +8,15 @@ from urllib.parse import parse_qs
 import httptools
 import orjson
 
-from services.noop.hub import Hub
+from services.noop.hub import FORBIDDEN, NOT_FOUND, Hub
 from services.noop.outbox import Outbox
 
 _HEAD = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-OK, UNAUTHORIZED, NOT_FOUND = b"200 OK", b"401 Unauthorized", b"404 Not Found"
+OK, UNAUTHORIZED, UNKNOWN = b"200 OK", b"401 Unauthorized", b"404 Not Found"
+_REFUSALS = {
+    NOT_FOUND: (UNKNOWN, b'{"error":"no such group"}'),
+    FORBIDDEN: (b"403 Forbidden", b'{"error":"not a member"}'),
+}
 LANES = 1
 """Lanes keep an addressee's shard from holding up another's; here nothing holds up anything."""
 
@@ -25,9 +29,9 @@ class Mailbox:
         self._poll: HttpSession | None = None
         self._after = 0
 
-    def deliver(self, message_id: str, sender: str, body: str) -> None:
+    def deliver(self, message_id: str, sender: str, body: str, group: str = "") -> None:
         """See Receiver."""
-        self._waiting.append({"id": message_id, "from": sender, "body": body})
+        self._waiting.append({"id": message_id, "from": sender, "body": body, "group": group})
         self._answer()
 
     def replaced(self) -> None:
@@ -40,6 +44,10 @@ class Mailbox:
         """Answer `session` with what waits, or once something does."""
         self._poll, self._after = session, after
         self._answer()
+
+    def look(self, session: "HttpSession", after: int) -> None:
+        """Answer `session` at once: whatever comes goes to the poll, so there is nothing besides."""
+        session.answer(OK, b'{"messages":[],"next":%d}' % after)
 
     def gone(self, session: "HttpSession") -> None:
         """Forget the poll of a connection that has ended."""
@@ -106,37 +114,50 @@ class HttpSession(Outbox):
 
     def on_message_complete(self) -> None:
         """For httptools."""
-        if self._url == b"/v1/messages":
+        if self._url == b"/v1/login":
+            self._log_in()
+        elif self._token not in self._mailboxes:
+            self.answer(UNAUTHORIZED, b'{"error":"unauthorized"}')
+        elif self._url == b"/v1/messages":
             self._send()
         elif self._url.startswith(b"/v1/sync?"):
             self._sync()
-        elif self._url == b"/v1/login":
-            self._log_in()
+        elif self._url.startswith(b"/v1/groups/"):
+            self._send_to_group()
+        elif self._url == b"/v1/presence":
+            self.answer(OK, b"{}")
         else:
-            self.answer(NOT_FOUND, b'{"error":"not found"}')
+            self.answer(UNKNOWN, b'{"error":"not found"}')
 
     def answer(self, status: bytes, body: bytes) -> None:
         """Answer the request that is next in line."""
         self.write(_HEAD % (status, len(body), body))
 
     def _send(self) -> None:
-        if self._token not in self._mailboxes:
-            self.answer(UNAUTHORIZED, b'{"error":"unauthorized"}')
-            return
         sent = orjson.loads(self._body)
         if self._hub.send(sent["id"], self._token, sent["to"], sent["body"]):
             self.answer(OK, b"{}")
         else:
-            self.answer(NOT_FOUND, b'{"error":"unknown addressee"}')
+            self.answer(UNKNOWN, b'{"error":"unknown addressee"}')
+
+    def _send_to_group(self) -> None:
+        sent = orjson.loads(self._body)
+        group = self._url.split(b"/")[3].decode()
+        refused = self._hub.send_to_group(sent["id"], self._token, group, sent["body"])
+        if refused is None:
+            self.answer(OK, b"{}")
+        else:
+            self.answer(*_REFUSALS[refused])
 
     def _sync(self) -> None:
-        mailbox = self._mailboxes.get(self._token)
-        if mailbox is None:
-            self.answer(UNAUTHORIZED, b'{"error":"unauthorized"}')
-            return
-        after = int(parse_qs(self._url.partition(b"?")[2])[b"after"][0])
-        self._polled, self._user = mailbox, self._token
-        mailbox.poll(self, after)
+        mailbox = self._mailboxes[self._token]
+        asked = parse_qs(self._url.partition(b"?")[2])
+        after = int(asked[b"after"][0])
+        if asked[b"wait"] == [b"0"]:
+            mailbox.look(self, after)
+        else:
+            self._polled, self._user = mailbox, self._token
+            mailbox.poll(self, after)
 
     def _log_in(self) -> None:
         asked = orjson.loads(self._body)

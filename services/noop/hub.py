@@ -4,12 +4,15 @@ from typing import Protocol
 
 from services.runtime import People
 
+NOT_FOUND = "not_found"
+FORBIDDEN = "forbidden"
+
 
 class Receiver(Protocol):
     """One person's connection, as those who send to them see it."""
 
-    def deliver(self, message_id: str, sender: str, body: str) -> None:
-        """Write the message out."""
+    def deliver(self, message_id: str, sender: str, body: str, group: str = "") -> None:
+        """Write the message out; `group` is the group's name, empty for one person's to another."""
 
     def replaced(self) -> None:
         """End it: the same person has connected again."""
@@ -21,6 +24,10 @@ class Hub:
     def __init__(self, people: People) -> None:
         self.people = people
         self._connected: dict[str, Receiver] = {}
+        self._groups = {
+            f"g{number}": {people.name(member) for member in members}
+            for number, members in enumerate(people.groups())
+        }
 
     def __len__(self) -> int:
         return len(self._connected)
@@ -48,3 +55,16 @@ class Hub:
             receiver.deliver(message_id, sender, body)
             return True
         return self.people.index(addressee) is not None
+
+    def send_to_group(self, message_id: str, sender: str, group: str, body: str) -> str | None:
+        """Deliver to the other members who are connected; NOT_FOUND or FORBIDDEN where that may not be."""
+        members = self._groups.get(group)
+        if members is None:
+            return NOT_FOUND
+        if sender not in members:
+            return FORBIDDEN
+        for member in members:
+            receiver = self._connected.get(member)
+            if receiver is not None and member != sender:
+                receiver.deliver(message_id, sender, body, group)
+        return None

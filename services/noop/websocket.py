@@ -8,14 +8,15 @@ import orjson
 from websockets.speedups import apply_mask
 from websockets.utils import accept_key
 
-from services.noop.hub import Hub
+from services.noop.hub import FORBIDDEN, NOT_FOUND, Hub
 from services.noop.outbox import Outbox
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
+_REASONS = {NOT_FOUND: "unknown group", FORBIDDEN: "not a member"}
 
 
 class WebSocketSession(Outbox):
-    """One connection: its handshake, its login, then sends."""
+    """One connection: its handshake, its login, then sends, syncs and presences."""
 
     def __init__(self, connections: set[Outbox], hub: Hub) -> None:
         super().__init__(connections)
@@ -53,13 +54,14 @@ class WebSocketSession(Outbox):
         if name.lower() == b"sec-websocket-key":
             self._key = value
 
-    def deliver(self, message_id: str, sender: str, body: str) -> None:
+    def deliver(self, message_id: str, sender: str, body: str, group: str = "") -> None:
         """See Receiver."""
         self._position += 1
         place = self._position
-        self._write(
-            {"op": "message", "seq": place, "at": place, "id": message_id, "from": sender, "body": body}
-        )
+        told = {"op": "message", "seq": place, "at": place, "id": message_id, "from": sender, "body": body}
+        if group:
+            told["group"] = group
+        self._write(told)
 
     def replaced(self) -> None:
         """See Receiver."""
@@ -99,12 +101,22 @@ class WebSocketSession(Outbox):
             self.end()
 
     def _told(self, told: dict[str, Any]) -> None:
-        if self._user is None:
+        user = self._user
+        if user is None:
             self._log_in(told)
-        elif self._hub.send(told["id"], self._user, told["to"], told["body"]):
-            self._write({"op": "ack", "id": told["id"]})
+            return
+        operation, identity = told["op"], told["id"]
+        reason = None
+        if operation == "send":
+            if not self._hub.send(identity, user, told["to"], told["body"]):
+                reason = "unknown addressee"
+        elif operation == "group_send":
+            refused = self._hub.send_to_group(identity, user, told["group"], told["body"])
+            reason = None if refused is None else _REASONS[refused]
+        if reason is None:
+            self._write({"op": "ack", "id": identity})
         else:
-            self._write({"op": "refused", "id": told["id"], "reason": "unknown addressee"})
+            self._write({"op": "refused", "id": identity, "reason": reason})
 
     def _log_in(self, told: dict[str, Any]) -> None:
         user = told["user"]

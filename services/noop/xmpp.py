@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from scramp import ScramException, ScramMechanism
 
-from services.noop.hub import Hub
+from services.noop.hub import FORBIDDEN, NOT_FOUND, Hub
 from services.noop.outbox import Outbox
 from services.xml_tags import TagBuffer
 
@@ -21,6 +21,7 @@ BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 SM = "urn:xmpp:sm:3"
 MECHANISM = "SCRAM-SHA-256"
 _MECHANISMS = f"<mechanisms xmlns='{SASL}'><mechanism>{MECHANISM}</mechanism></mechanisms>"
+_CONDITIONS = {NOT_FOUND: "item-not-found", FORBIDDEN: "forbidden"}
 _AFTER_LOGIN = f"<bind xmlns='{BIND}'/><sm xmlns='{SM}'/>"
 
 
@@ -97,10 +98,14 @@ class XmppSession(Outbox):
             self.write(b"<a xmlns='urn:xmpp:sm:3' h='%d'/>" % self._handled)
         self._owed = 0
 
-    def deliver(self, message_id: str, sender: str, body: str) -> None:
-        """See Receiver."""
+    def deliver(self, message_id: str, sender: str, body: str, group: str = "") -> None:
+        """See Receiver. A group is a room (XEP-0045) at `groups.` and the domain."""
+        if group:
+            origin, kind = f"{group}@groups.{self._domain}/{sender}", "groupchat"
+        else:
+            origin, kind = f"{sender}@{self._domain}/threegen", "chat"
         self.write(
-            f"<message from='{sender}@{self._domain}/threegen' id={quoteattr(message_id)} type='chat'>"
+            f"<message from='{origin}' id={quoteattr(message_id)} type='{kind}'>"
             f"<body>{escape(body)}</body></message>".encode()
         )
 
@@ -176,10 +181,15 @@ class XmppSession(Outbox):
             self._owed = 1
         message_id = self._attributes["id"]
         addressee = self._attributes["to"].partition("@")[0]
-        if not self._hub.send(message_id, self._user, addressee, self._text):
+        if self._attributes.get("type") == "groupchat":
+            refused = self._hub.send_to_group(message_id, self._user, addressee, self._text)
+        else:
+            refused = None if self._hub.send(message_id, self._user, addressee, self._text) else NOT_FOUND
+        if refused is not None:
+            condition = f"<{_CONDITIONS[refused]} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
             self.write(
-                f"<message type='error' id={quoteattr(message_id)}><error type='cancel'><item-not-found "
-                f"xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>".encode()
+                f"<message type='error' id={quoteattr(message_id)}><error type='cancel'>{condition}"
+                f"</error></message>".encode()
             )
 
     def _iq(self) -> None:

@@ -43,6 +43,12 @@ class Accounts:
         """The name of person `number`."""
         return self._people.name(number)
 
+    def shard(self, number: int) -> int:
+        """The shard of person `number`'s inbox."""
+        person = self.person(self.name(number))
+        assert person is not None
+        return person.shard
+
     def login(self, name: str, password: str) -> str | None:
         """A token, or None where the name or the password is wrong; both take the same work."""
         right = self._right(password)

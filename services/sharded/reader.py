@@ -4,10 +4,12 @@ A person who asks for what came after n is looked up, unless this node knows tha
 answered them up to n, and no word of a message for them has come since. A look-up takes all who are to be
 looked up at that moment. Word comes from this node's writer and from the other nodes (hints.py); a slow
 sweep over all who wait is the net under lost words.
+
+Who asks without waiting is looked up whatever this node knows, and answered with what there is.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import orjson
 
@@ -21,18 +23,27 @@ MOST_ROWS = 1000
 RETRY_S = 0.05
 QUERY_TIMEOUT_S = 2.0
 SWEEP_S = 5.0
-Row = tuple[int, int, int, str, str]
-"""person, seq, sender, message id, body"""
+Row = tuple[int, int, int, str, int | None, str]
+"""person, seq, sender, message id, group, body"""
 
 
-class _Poll:
-    """One person's wait: who, from where, and until when."""
+class _Look:
+    """One question: what there is after a place in the inbox."""
 
-    __slots__ = ("after", "exchange", "timer")
+    __slots__ = ("after", "exchange")
 
-    def __init__(self, after: int, exchange: Exchange, timer: asyncio.TimerHandle) -> None:
+    def __init__(self, after: int, exchange: Exchange) -> None:
         self.after = after
         self.exchange = exchange
+
+
+class _Poll(_Look):
+    """A question that waits for something to be there, until its timer rings."""
+
+    __slots__ = ("timer",)
+
+    def __init__(self, after: int, exchange: Exchange, timer: asyncio.TimerHandle) -> None:
+        super().__init__(after, exchange)
         self.timer = timer
 
 
@@ -40,7 +51,7 @@ def query(asked: Iterable[tuple[int, int]]) -> str:
     """What (person, after) pairs have not read yet, by person and number, MOST_ROWS at most."""
     conditions = " OR ".join(f"(person={person} AND seq>{after})" for person, after in asked)
     return (
-        f"SELECT person,seq,sender,message_id,body FROM {DATABASE}.inbox WHERE {conditions}"
+        f"SELECT person,seq,sender,message_id,grp,body FROM {DATABASE}.inbox WHERE {conditions}"
         f" ORDER BY person,seq LIMIT {MOST_ROWS}"
     )
 
@@ -53,6 +64,15 @@ def shared_out(rows: Iterable[Row]) -> dict[int, list[Row]]:
     return shares
 
 
+def starts(polls: Mapping[int, _Poll], looks: Mapping[int, Sequence[_Look]]) -> dict[int, int]:
+    """From which place on each person's messages are wanted: the earliest that any of theirs asks for."""
+    after = {person: poll.after for person, poll in polls.items()}
+    for person, those in looks.items():
+        earliest = min(look.after for look in those)
+        after[person] = min(earliest, after.get(person, earliest))
+    return after
+
+
 class Reader:
     """The polls of one shard's people. Run `run`. `delivered` gets the count of messages in each answer."""
 
@@ -63,6 +83,7 @@ class Reader:
         self._name = name
         self._delivered = delivered
         self._polls: dict[int, _Poll] = {}
+        self._looks: dict[int, list[_Look]] = {}
         self._due: dict[int, None] = {}
         """People to look up, in the order they came."""
         self._read_up_to: dict[int, int] = {}
@@ -96,6 +117,11 @@ class Reader:
         if self._read_up_to.get(person) != after:
             self._look_up(person)
 
+    def look(self, person: int, after: int, exchange: Exchange) -> None:
+        """Answer `exchange` with what is there after `after`; the person's poll goes on."""
+        self._looks.setdefault(person, []).append(_Look(after, exchange))
+        self._look_up(person)
+
     def word(self, people: Iterable[int]) -> None:
         """There is something new for `people`, some of whom may wait here."""
         for person in people:
@@ -113,6 +139,10 @@ class Reader:
         """Answer everybody with nothing: the node stops."""
         for person, poll in list(self._polls.items()):
             self._answer(person, poll, [])
+        for looks in self._looks.values():
+            for look in looks:
+                self._hand_over(look, [])
+        self._looks.clear()
 
     def follow(self, primary: Primary) -> None:
         """Read from `primary` from now on."""
@@ -153,26 +183,41 @@ class Reader:
             self._drop()
 
     async def _look(self, database: Database) -> None:
-        asked = {}
-        for person in list(self._due)[:MOST_PEOPLE]:
-            del self._due[person]
-            if person in self._polls:
-                asked[person] = self._polls[person]
-        if not asked:
+        polls, looks = self._take_due()
+        if not polls and not looks:
             return
-        for person in asked:  # a word that comes while the query runs takes it away again
+        for person in polls:  # a word that comes while the query runs takes it away again
             self._read_up_to[person] = -1
         try:
-            pairs = ((person, asked[person].after) for person in sorted(asked))
-            rows = (await database.run(query(pairs), timeout_s=QUERY_TIMEOUT_S))[0].rows
+            asked = sorted(starts(polls, looks).items())
+            rows = (await database.run(query(asked), timeout_s=QUERY_TIMEOUT_S))[0].rows
         except BaseException:
-            for person in asked:
+            for person, those in looks.items():
+                self._looks[person] = those + self._looks.get(person, [])
+            for person in (*polls, *looks):
                 self._look_up(person)
             raise
         shares = shared_out(rows)
         cut_at = max(shares) if len(rows) == MOST_ROWS else None
-        for person, poll in asked.items():
-            share = shares.get(person, [])
+        self._answer_looks(looks, shares, cut_at)
+        self._answer_polls(polls, shares, cut_at)
+
+    def _take_due(self) -> tuple[dict[int, _Poll], dict[int, list[_Look]]]:
+        """Who is to be looked up now: their polls, which stay, and their looks."""
+        polls, looks = {}, {}
+        for person in list(self._due)[:MOST_PEOPLE]:
+            del self._due[person]
+            if person in self._polls:
+                polls[person] = self._polls[person]
+            if person in self._looks:
+                looks[person] = self._looks.pop(person)
+        return polls, looks
+
+    def _answer_polls(
+        self, polls: dict[int, _Poll], shares: dict[int, list[Row]], cut_at: int | None
+    ) -> None:
+        for person, poll in polls.items():
+            share = [row for row in shares.get(person, ()) if row[1] > poll.after]
             whole = cut_at is None or person < cut_at
             quiet = self._read_up_to.pop(person, None) is not None
             if whole and quiet:
@@ -187,6 +232,17 @@ class Reader:
             elif not (whole and quiet):
                 self._look_up(person)
 
+    def _answer_looks(
+        self, looks: dict[int, list[_Look]], shares: dict[int, list[Row]], cut_at: int | None
+    ) -> None:
+        for person, those in looks.items():
+            for look in those:
+                share = [row for row in shares.get(person, ()) if row[1] > look.after]
+                if share or cut_at is None or person < cut_at:
+                    self._hand_over(look, share)
+                else:  # the answer was full before it came to them
+                    self.look(person, look.after, look.exchange)
+
     async def _sweep_slowly(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
@@ -199,14 +255,19 @@ class Reader:
     def _answer(self, person: int, poll: _Poll, share: list[Row]) -> None:
         del self._polls[person]
         poll.timer.cancel()
+        self._hand_over(poll, share)
+
+    def _hand_over(self, look: _Look, share: list[Row]) -> None:
         if share:
             self._delivered(len(share))
-        messages = [
-            {"seq": seq, "id": message_id, "from": self._name(sender), "body": body}
-            for _, seq, sender, message_id, body in share
-        ]
-        following = share[-1][1] if share else poll.after
-        poll.exchange.answer(200, orjson.dumps({"messages": messages, "next": following}))
+        messages = []
+        for _, seq, sender, message_id, group, body in share:
+            message = {"seq": seq, "id": message_id, "from": self._name(sender), "body": body}
+            if group is not None:
+                message["group"] = f"g{group}"
+            messages.append(message)
+        following = share[-1][1] if share else look.after
+        look.exchange.answer(200, orjson.dumps({"messages": messages, "next": following}))
 
     def _timed_out(self, person: int) -> None:
         self._answer(person, self._polls[person], [])

@@ -1,20 +1,12 @@
-"""Many sends, one commit: the writer of one shard on one api node.
+"""Many entries, one commit: the writer of one shard on one api node.
 
-Sends wait in the order they came; one transaction at a time takes as many as there are, so the more
-there are the less each costs. A transaction is one round trip of four sentences:
+Entries wait in the order they came; one transaction at a time (batch.py) takes as many as there are, so
+the more there are the less each costs.
 
-  1. raise the sequence number of each addressee by as many as they get, in the order of their row
-     numbers: the row locks, held to the end of the commit, order commits to one inbox by number, and
-     the one order for all keeps two api nodes from locking each other out;
-  2. insert the messages, leaving out those whose (addressee, sender, message id) is there already;
-  3. commit: the primary waits for its replica (server.py);
-  4. `DO 1`: only a connection that nobody has killed gets this far. A commit answered with success on a
-     killed connection may be on one disk only; it counts as not answered.
-
-When the outcome is not known the same sends are written again, to whoever is primary then: those that
+When the outcome is not known the same entries are written again, to whoever is primary then: those that
 are there already stay as they are, and their numbers stay gaps.
 
-A send that waits longer than `hold_s` is answered 503 and stays in line all the same, so that a
+An entry that waits longer than `hold_s` is answered 503 and stays in line all the same, so that a
 conversation keeps its order when it is sent again.
 """
 
@@ -22,12 +14,11 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-from services.sharded.database import Contended, Database, Unavailable, quoted
-from services.sharded.http import Exchange
+from services.sharded.batch import Entry, Key, transaction
+from services.sharded.database import Contended, Database, Unavailable
 from services.sharded.routing import Account, Primary
-from services.sharded.schema import DATABASE, EPOCH_SHIFT
+from services.sharded.schema import DATABASE
 
 LARGEST_BATCH = 256
 LARGEST_BATCH_BYTES = 4 << 20
@@ -38,47 +29,17 @@ OK = b"{}"
 HELD = b'{"error":"no primary answers"}'
 
 
-class Letter(NamedTuple):
-    """A message as it is stored. Persons are row numbers."""
-
-    person: int
-    sender: int
-    message_id: str
-    body: str
-
-
-Key = tuple[int, int, str]
+Answer = Callable[[int, bytes], None]
+"""Takes an entry's status and JSON body, once: 200 stored, 503 not stored yet."""
 
 
 class _Waiting:
-    __slots__ = ("exchanges", "letter", "since")
+    __slots__ = ("answers", "entry", "since")
 
-    def __init__(self, letter: Letter, exchange: Exchange, now: float) -> None:
-        self.letter = letter
-        self.exchanges = [exchange]
+    def __init__(self, entry: Entry, answer: Answer, now: float) -> None:
+        self.entry = entry
+        self.answers = [answer]
         self.since = now
-
-
-def transaction(letters: Sequence[Letter], epoch: int) -> str:
-    """The sentences that store `letters` in order; numbers begin above epoch × 2^32."""
-    left: dict[int, int] = {}
-    for letter in letters:
-        left[letter.person] = left.get(letter.person, 0) + 1
-    bumps = ",".join(f"({person},{left[person]})" for person in sorted(left))
-    rows = []
-    for letter in letters:
-        person = letter.person
-        left[person] -= 1
-        rows.append(
-            f"({person},(SELECT last-{left[person]} FROM sequences WHERE person={person}),"
-            f"{letter.sender},{quoted(letter.message_id)},{quoted(letter.body)})"
-        )
-    return (
-        f"INSERT INTO sequences (person,last) VALUES {bumps}"
-        f" ON DUPLICATE KEY UPDATE last=GREATEST(last,{epoch << EPOCH_SHIFT})+VALUES(last);"
-        f"INSERT IGNORE INTO inbox (person,seq,sender,message_id,body) VALUES {','.join(rows)};"
-        "COMMIT;DO 1"
-    )
 
 
 async def open_for_writing(primary: Primary, account: Account) -> Database:
@@ -100,11 +61,10 @@ async def open_for_writing(primary: Primary, account: Account) -> Database:
 
 
 class Writer:
-    """The line of sends for one shard. Run `run`; `stored` gets the row numbers of whom each commit was for.
+    """The line of one shard. Run `run`; `stored` gets what each commit stored.
 
     `measured` gets each commit's size and seconds, `suppressed` how many messages turned out to be in line
-    or stored already, `answered` each answer's status, and `troubled` the reason when a primary that was
-    written to no longer takes it.
+    or stored already, and `troubled` the reason when a primary that was written to no longer takes it.
     """
 
     def __init__(
@@ -112,10 +72,9 @@ class Writer:
         account: Account,
         *,
         hold_s: float,
-        stored: Callable[[Sequence[int]], None],
+        stored: Callable[[Sequence[Entry]], None],
         measured: Callable[[int, float], None],
         suppressed: Callable[[int], None],
-        answered: Callable[[int], None],
         troubled: Callable[[str], None],
     ) -> None:
         self._account = account
@@ -123,7 +82,6 @@ class Writer:
         self._stored = stored
         self._measured = measured
         self._suppressed = suppressed
-        self._answered = answered
         self._troubled = troubled
         self._line: dict[Key, _Waiting] = {}
         self._overdue = 0
@@ -134,7 +92,7 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Sends in line."""
+        """Entries in line."""
         return len(self._line)
 
     @property
@@ -142,19 +100,19 @@ class Writer:
         """Whether it holds a connection that can write."""
         return self._database is not None
 
-    def submit(self, letter: Letter, exchange: Exchange) -> None:
-        """Put a send in line; `exchange` is answered 200 once it is stored, 503 when that takes too long."""
-        key = (letter.person, letter.sender, letter.message_id)
+    def submit(self, entry: Entry, answer: Answer) -> None:
+        """Put an entry in line; answered 200 once it is stored, 503 when that takes too long."""
+        key = entry.key
         known = self._line.get(key)
         if known is not None:  # sent again while the first is still in line
-            if not known.exchanges:
+            if not known.answers:
                 known.since = time.monotonic()
-            known.exchanges.append(exchange)
+            known.answers.append(answer)
             self._suppressed(1)
         elif len(self._line) >= LONGEST_LINE:
-            self._answer(exchange, 503, HELD)
+            answer(503, HELD)
         else:
-            self._line[key] = _Waiting(letter, exchange, time.monotonic())
+            self._line[key] = _Waiting(entry, answer, time.monotonic())
             self._some.set()
 
     def follow(self, primary: Primary) -> None:
@@ -199,23 +157,23 @@ class Writer:
             self._drop()
 
     async def _commit(self, database: Database, epoch: int) -> None:
-        batch: list[Letter] = []
+        batch: list[Entry] = []
         size = 0
         for waiting in itertools.islice(self._line.values(), LARGEST_BATCH):
-            size += len(waiting.letter.body)
+            size += len(waiting.entry.body)
             if batch and size > LARGEST_BATCH_BYTES:
                 break
-            batch.append(waiting.letter)
+            batch.append(waiting.entry)
         began = time.monotonic()
-        _, inserted, _, _ = await database.run(transaction(batch, epoch))
+        storing = transaction(batch, epoch)
+        results = await database.run(storing.sql)
         self._measured(len(batch), time.monotonic() - began)
-        if inserted.affected < len(batch):
-            self._suppressed(len(batch) - inserted.affected)
-        for letter in batch:
-            waiting = self._line.pop((letter.person, letter.sender, letter.message_id))
-            for exchange in waiting.exchanges:
-                self._answer(exchange, 200, OK)
-        self._stored([letter.person for letter in batch])
+        if suppressed := storing.suppressed(results):
+            self._suppressed(suppressed)
+        for entry in batch:
+            for answer in self._line.pop(entry.key).answers:
+                answer(200, OK)
+        self._stored(batch)
 
     async def _rolled_back(self) -> None:
         if self._database is not None:
@@ -230,14 +188,10 @@ class Writer:
             await asyncio.sleep(TICK_S)
             oldest = time.monotonic() - self._hold_s
             for waiting in self._line.values():
-                if waiting.exchanges and waiting.since <= oldest:
-                    for exchange in waiting.exchanges:
-                        self._answer(exchange, 503, HELD)
-                    waiting.exchanges = []
-
-    def _answer(self, exchange: Exchange, status: int, body: bytes) -> None:
-        self._answered(status)
-        exchange.answer(status, body)
+                if waiting.answers and waiting.since <= oldest:
+                    answers, waiting.answers = waiting.answers, []
+                    for answer in answers:
+                        answer(503, HELD)
 
     def _drop(self) -> None:
         if self._database is not None:

@@ -37,8 +37,12 @@ def topology(site: Site) -> Topology:
         ("auth", "auth", {"people": people, "token_key": token_key}),
         ("sequence", "sequence", {"people": people, "log_servers": log_servers}),
         ("inbox", "inbox", {"log_servers": log_servers}),
+        ("group", "group", {"people": people, "log_servers": log_servers}),
         *(("message", name, {"people": people}) for name in MESSAGES),
-        *(("gateway", name, {"token_key": token_key, "port": ports[name]}) for name in GATEWAYS),
+        *(
+            ("gateway", name, {"people": people, "token_key": token_key, "port": ports[name]})
+            for name in GATEWAYS
+        ),
     ]
     stubs = [
         site.stub(kind, name, {**config, "nats": _turned(urls, index)}, owner=SUPERVISOR)

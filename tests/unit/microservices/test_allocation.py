@@ -1,3 +1,5 @@
+import pytest
+
 from services.microservices.allocation import STEP, Section
 
 
@@ -44,3 +46,13 @@ def test_a_successor_gives_only_larger_numbers() -> None:
 
 def test_no_numbers_for_nobody() -> None:
     assert Section(0).take([]) == []
+
+
+@pytest.mark.parametrize("users", [["u1"] * (STEP // 2), [f"u{n}" for n in range(STEP // 2)]])
+def test_half_a_step_of_numbers_can_be_had_in_one_call_again_and_again(users: list[str]) -> None:
+    section = Section(0)
+    for _ in range(5):
+        section.raise_to(section.wanted_ceiling())
+        numbers = section.take(users)
+        assert numbers is not None
+        assert max(numbers) <= section.ceiling

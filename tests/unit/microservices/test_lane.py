@@ -10,31 +10,11 @@ from services.microservices.bus import Unavailable
 from services.microservices.lane import Lane
 from services.microservices.metrics import Messages, Operations
 from services.microservices.session import Session
-
-
-class Transport(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
+from tests.unit.microservices.transport import Transport
 
 
 def session(transport: Transport) -> Session:
-    return Session("u1", 1, position=0, since=1, transport=transport)
+    return Session("u1", 1, person=1, position=0, since=1, transport=transport)
 
 
 def lane(
@@ -126,3 +106,20 @@ async def test_past_the_deadline_senders_are_asked_to_come_again_and_nothing_is_
         lane_module.DEADLINE_S = deadline
     assert transport.written == b"\x88\x0b\x03\xf5try again"
     assert registry.get_sample_value("threegen_messages_unanswered_total") == 1
+
+
+async def test_a_lane_for_groups_counts_its_own_and_belongs_to_no_partition() -> None:
+    asked: list[list[object]] = []
+
+    async def ask(payload: bytes, _: float) -> bytes:
+        asked.append(orjson.loads(payload))
+        return b'{"refused":[]}'
+
+    registry, transport = CollectorRegistry(), Transport()
+    operations = Operations(registry, timed=["group_send_batch"], retried=["group_send_batch"])
+    subject = Lane(None, "g.groups", ask, operations, Messages(registry))
+    subject.offer(session(transport), ("u1", "a", "g2", "x"))
+    await carried(subject, until=subject.idle.is_set)
+    assert (asked[0][0], asked[0][1]) == (None, "g.groups.1")
+    assert registry.get_sample_value("threegen_group_sends_total") == 1
+    assert registry.get_sample_value("threegen_messages_acknowledged_total") == 0

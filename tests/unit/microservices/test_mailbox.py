@@ -68,3 +68,51 @@ def test_pages_end_at_the_item_bound_and_at_the_byte_bound_but_hold_one_at_least
     assert (len(page), more) == (1, True)
     page, more = mailboxes.after("u2", page[0].position, most_items=10, most_bytes=10**6)
     assert (len(page), more) == (4, False)
+
+
+def test_a_message_to_a_group_stands_once_for_each_addressee_and_pushes_those_behind_it_back() -> None:
+    mailboxes = Mailboxes()
+    items = mailboxes.apply(
+        7,
+        record(
+            (9, "u1", "a", "u2", "x"),
+            ([4, 5, 6], "u1", "b", ["u2", "u3", "u4"], "hé", "g8"),
+            (10, "u1", "c", "u2", "z"),
+        ),
+    )
+    assert [(item.user, item.position) for item in items] == [
+        ("u2", position_of(7, 0)),
+        ("u2", position_of(7, 1)),
+        ("u3", position_of(7, 2)),
+        ("u4", position_of(7, 3)),
+        ("u2", position_of(7, 4)),
+    ]
+    assert orjson.loads(items[2].frame) == {
+        "op": "message",
+        "seq": 5,
+        "at": position_of(7, 2),
+        "id": "b",
+        "from": "u1",
+        "body": "hé",
+        "group": "g8",
+    }
+
+
+def test_a_message_to_a_group_that_is_copied_again_is_left_out_for_all() -> None:
+    mailboxes = Mailboxes()
+    mailboxes.apply(1, record(([1, 1], "u1", "a", ["u2", "u3"], "x", "g8")))
+    items = mailboxes.apply(
+        2, record(([2, 2], "u1", "a", ["u2", "u3"], "x", "g8"), (3, "u1", "b", "u3", "y"))
+    )
+    assert [(item.user, item.position) for item in items] == [("u3", position_of(2, 2))]
+    assert ids(mailboxes, "u2") == ["a"]
+    assert ids(mailboxes, "u3") == ["a", "b"]
+    assert mailboxes.duplicates == 1
+
+
+def test_a_mailbox_reaches_its_last_message_and_never_less_than_what_was_asked_from() -> None:
+    mailboxes = Mailboxes()
+    assert mailboxes.reach("u2", 5) == 5
+    mailboxes.apply(1, record((9, "u1", "a", "u2", "x"), (10, "u1", "b", "u2", "x")))
+    assert mailboxes.reach("u2", 0) == position_of(1, 1)
+    assert mailboxes.reach("u2", position_of(3, 0)) == position_of(3, 0)

@@ -1,13 +1,24 @@
 """The journal after crashes at every point: what was flushed is there, what was torn is cut off."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.monolith import journal as journal_module
 from services.monolith.journal import Journal, JournalDamaged, Replayed
-from services.monolith.records import MAGIC, Delivered, End, Keys, Message, Record, encode, encode_all
+from services.monolith.records import (
+    MAGIC,
+    Delivered,
+    End,
+    GroupMessage,
+    Keys,
+    Message,
+    Record,
+    encode,
+    encode_all,
+)
 from services.monolith.state import RecentKeys, State
 
 WINDOW = 1_000
@@ -17,6 +28,13 @@ def message(number: int) -> Message:
     return Message(
         number, 1_700_000_000_000 + number, number % 7, 3, f"id-{number}-ä", b"<message>%d</message>" % number
     )
+
+
+def group_message(first: int, *addressees: int) -> GroupMessage:
+    """A message to a group as it was taken: its numbers follow one another."""
+    numbers = tuple(range(first, first + len(addressees)))
+    stanza = b"<message>to all, %d</message>" % first
+    return GroupMessage(1_700_000_000_000 + first, 5, f"g-{first}-ä", stanza, numbers, addressees)
 
 
 def reopen(folder: Path) -> tuple[State, Replayed]:
@@ -43,9 +61,30 @@ def test_what_was_written_is_replayed(tmp_path: Path) -> None:
     assert replayed.truncated_bytes == 0
 
 
+def test_a_message_to_a_group_is_replayed_for_each_who_does_not_have_it(tmp_path: Path) -> None:
+    written(tmp_path, message(1), group_message(2, 9, 8, 7), message(5), Delivered((3, 5)))
+    state, replayed = reopen(tmp_path)
+    assert replayed.records == 4
+    assert [(held.number, held.addressee) for held in state.undelivered.values()] == [(1, 3), (2, 9), (4, 7)]
+    two, four = state.undelivered[2], state.undelivered[4]
+    assert two.shared
+    assert two.stanza is four.stanza
+    assert (two.sender, two.message_id, two.stored_ms) == (5, "g-2-ä", 1_700_000_000_002)
+    assert group_message(2, 9).key in state.taken
+    assert state.next_number == 6
+
+
+def test_a_message_to_a_group_of_one_is_only_remembered(tmp_path: Path) -> None:
+    written(tmp_path, group_message(1))
+    state, _ = reopen(tmp_path)
+    assert not state.undelivered
+    assert group_message(1).key in state.taken
+    assert state.next_number == 1
+
+
 def test_a_tail_torn_at_any_byte_is_cut_off_and_writing_goes_on(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    written(whole, message(1), message(2))
+    written(whole, message(1), group_message(2, 4, 6))
     data = (whole / "journal-00000001.log").read_bytes()
     first_end = len(MAGIC) + len(encode(message(1)))
     for size in range(len(data)):
@@ -218,3 +257,19 @@ def test_a_snapshot_of_a_state_gives_the_same_state() -> None:
     assert copy.undelivered == state.undelivered
     assert copy.next_number == state.next_number
     assert set(copy.taken) == set(state.taken)
+
+
+def test_a_snapshot_holds_a_message_to_a_group_once_for_all_who_still_wait() -> None:
+    state = State(WINDOW)
+    for taken in (message(1), group_message(2, 9, 8, 7), group_message(5, 9, 8), message(7)):
+        state.apply(taken)
+    state.apply(Delivered((1, 3, 5)))
+    _, first, second, third, _ = state.records()
+    assert first == replace(group_message(2), numbers=(2, 4), addressees=(9, 7))
+    assert second == replace(group_message(5), numbers=(6,), addressees=(8,))
+    assert third == message(7)
+    copy = State(WINDOW)
+    for record in state.records():
+        copy.apply(record)
+    assert copy.undelivered == state.undelivered
+    assert copy.next_number == 8
