@@ -1,69 +1,91 @@
 """One simulated person who stays online: a connection that is made again whenever it is lost.
 
-What was sent and not acknowledged is sent again under the same id after each reconnection, in the
-order of sending; servers suppress the duplicates. Waiting times grow exponentially up to a cap with
+What was asked and not answered is asked again under the same id after each reconnection, in the
+order of asking; servers suppress the duplicates. Waiting times grow exponentially up to a cap with
 full jitter (each uniform between 0 and the bound), so that a crowd does not come back in step.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import gevent
+from gevent.event import Event
 
-from bench.load.clients import (
-    Acknowledged,
-    Connection,
-    ConnectionLost,
-    Event,
-    Message,
-    Refused,
-)
+from bench.load.clients import Connection, ConnectionLost, Request
 from bench.records import Endpoint
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 2.0
 
 
-class Client:
-    """A person's connection with reconnecting and resending.
+class Witness(Protocol):
+    """Who keeps the record of a client; stamps what it is told. Must return at once."""
 
-    `events` runs in the person's own greenlet, for ever; `send` may be called from any other. While
-    the connection is down `send` only keeps the message: it goes out with the next connection.
+    def answered(self, person: int, request: Request, ok: bool) -> None:
+        """A request of person `person` was answered, for the first time."""
+
+    def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
+        """A message arrived for them."""
+
+    def failed(self, person: int, error: Exception) -> None:
+        """Their client has a defect."""
+
+
+class Client:
+    """A person's connection with reconnecting and resending; a bench.load.clients.Listener.
+
+    `open` and `wait_lost` are called by turns in the person's own greenlet; `send` may be called from any
+    other. While the connection is down `send` only keeps the request: it goes out with the next connection.
     """
 
     def __init__(
         self,
+        number: int,
         connection: Connection,
         endpoints: Sequence[Endpoint],
+        witness: Witness,
         *,
-        first_endpoint: int,
         seed: int,
         sleep: Callable[[float], None] = gevent.sleep,
     ) -> None:
+        self.number = number
         self._connection = connection
         self._endpoints = endpoints
-        self._next_endpoint = first_endpoint
+        self._witness = witness
+        self._next_endpoint = number
         self._random = random.Random(seed)
         self._sleep = sleep
-        self._unacknowledged: dict[str, Message] = {}
+        self._unanswered: dict[str, Request] = {}
+        self._returning: list[Request] = []
+        self._down = Event()
         self._closed = False
         self.online = False
-        self.logins = 0
         self.resent = 0
 
     @property
-    def unacknowledged(self) -> int:
-        """How many messages were sent, or kept for sending, and not answered yet."""
-        return len(self._unacknowledged)
+    def position(self) -> int:
+        """Up to which this person has received, where the protocol counts."""
+        return self._connection.position
+
+    @property
+    def returning(self) -> bool:
+        """Whether the connection is down because it was asked to be left."""
+        return bool(self._returning)
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests were sent, or kept for sending, and not answered yet."""
+        return len(self._unanswered) + len(self._returning)
 
     def open(self) -> None:
         """Connect and log in, trying for as long as it takes; raises LoginRefused."""
         failures = 0
         while not self._closed:
             endpoint = self._endpoints[self._next_endpoint % len(self._endpoints)]
+            self._down.clear()
             try:
-                self._connection.open(endpoint)
-                self._resend()
+                self._connection.open(endpoint, self)
             except ConnectionLost:
                 self._connection.close()
                 self._next_endpoint += 1
@@ -71,44 +93,69 @@ class Client:
                 failures += 1
                 self._sleep(self._random.uniform(0, bound))
                 continue
-            self.logins += 1
+            if self._closed:
+                self._connection.close()
+                return
             self.online = True
+            for request in list(self._unanswered.values()):
+                self._connection.send(request)
+                self.resent += 1
+            returned, self._returning = self._returning, []
+            for request in returned:
+                self._witness.answered(self.number, request, True)
             return
 
-    def send(self, message: Message) -> None:
-        """Send the message now, or with the next connection; never waits, never raises."""
-        self._unacknowledged[message.message_id] = message
-        if not self.online:
-            return
-        try:
-            self._connection.send(message)
-        except ConnectionLost:
-            self.online = False  # the listening greenlet notices too, and reconnects
+    def wait_lost(self) -> bool:
+        """Wait until the connection is lost, or left to be made again; False once closed for good."""
+        self._down.wait()
+        if self._closed:
+            return False
+        self.online = False
+        self._connection.close()
+        return True
 
-    def events(self) -> Iterator[Event]:
-        """What arrives for this person, across reconnections, until `close`. Call `open` first."""
-        while not self._closed:
-            try:
-                for event in self._connection.events():
-                    if isinstance(event, Acknowledged | Refused):
-                        self._unacknowledged.pop(event.message_id, None)
-                    yield event
-            except ConnectionLost:
-                pass
-            self.online = False
-            self._connection.close()
-            self.open()
+    def send(self, request: Request) -> None:
+        """Ask now, or with the next connection; never waits, never raises."""
+        self._unanswered[request.request_id] = request
+        if self.online:
+            self._connection.send(request)
+
+    def leave_and_return(self, request: Request) -> None:
+        """Log out and in again; `request` is answered once that is done."""
+        self._returning.append(request)
+        self.online = False
+        self._connection.close()
+        self._down.set()
 
     def close(self) -> None:
-        """Leave for good; `events` ends."""
+        """Leave for good; `wait_lost` ends."""
         self._closed = True
         self.online = False
         self._connection.close()
+        self._down.set()
 
-    def _resend(self) -> None:
-        sent: set[str] = set()
-        while pending := [m for i, m in self._unacknowledged.items() if i not in sent]:
-            for message in pending:  # writing may yield, and more be kept meanwhile
-                sent.add(message.message_id)
-                self._connection.send(message)
-                self.resent += 1
+    def acknowledged(self, request_id: str) -> None:
+        """See Listener."""
+        request = self._unanswered.pop(request_id, None)
+        if request is not None:
+            self._witness.answered(self.number, request, True)
+
+    def refused(self, request_id: str, reason: str) -> None:
+        """See Listener."""
+        request = self._unanswered.pop(request_id, None)
+        if request is not None:
+            self._witness.answered(self.number, request, False)
+
+    def delivered(self, message_id: str, sender: str, body: str, group: str) -> None:
+        """See Listener."""
+        self._witness.delivered(self.number, message_id, sender, body, group)
+
+    def lost(self, reason: str) -> None:
+        """See Listener."""
+        self.online = False
+        self._down.set()
+
+    def failed(self, error: Exception) -> None:
+        """See Listener."""
+        self.online = False
+        self._witness.failed(self.number, error)

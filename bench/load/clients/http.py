@@ -1,50 +1,42 @@
-"""The sharded generation's protocol: JSON over HTTP/1.1 on gevent sockets, parsed by httptools.
+"""The sharded generation's protocol: JSON over HTTP/1.1, parsed by httptools.
 
-One connection for the long poll (`GET /v1/sync?after=N`), and for sends one *lane* for each that the
+One connection for the long poll (`GET /v1/sync?after=N`), and for all else one *lane* for each that the
 login's answer grants, opened when it is first needed: a message to X goes out on lane
-crc32(X) mod 1024 mod lanes. On a lane requests are written without waiting for answers (pipelining,
+crc32(X) mod 1024 mod lanes, a group's on that of the group's name, what concerns only oneself on that of
+one's own. On a lane requests are written without waiting for answers (pipelining,
 RFC 9112 section 9.3.2), and answers come in the order of the requests. So one conversation keeps its
 order, and a shard that answers late holds up only what goes there.
 
-503 is no answer to a send: it is written again after a moment, under the same id, while the server keeps
+503 is no answer: the request is written again after a moment, under the same id, while the server keeps
 its place in line. Where the other statuses are refusals, 401 for a token ends the connection: the next
 one logs in anew.
 
-`after`, the position up to which this person has received, is carried over from life to life. It moves
-on with each message handed to the caller, so what was received and not handed on comes again.
+`after`, the position up to which this person has received, is carried over from life to life. A poll's
+and a sync's answers may overlap: each holds all that came behind its own `after`, so what is not behind
+ours has been told already.
 """
 
-import contextlib
 import random
 from binascii import crc32
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import gevent
-import gevent.socket
 import httptools
 import orjson
-from gevent.event import Event as Signal
+from gevent import get_hub
 
-from bench.load.clients import (
-    Acknowledged,
-    ConnectionLost,
-    Delivered,
-    Event,
-    LoginRefused,
-    Message,
-    Refused,
-)
+from bench.load.clients import ConnectionLost, Listener, LoginRefused, Request
+from bench.load.clients.wire import Wire, within
 from bench.records import Endpoint, Person
 
-OPEN_TIMEOUT_S = 10.0
+LOGIN_TIMEOUT_S = 10.0
 POLL_WAIT_S = 25
 POLL_GRACE_S = 10.0
-"""How much longer than POLL_WAIT_S a poll may take before its connection counts as lost."""
+"""A poll that POLL_WAIT_S and this were not enough for twice over is a lost connection."""
 RETRY_503_S = 0.2
 BUCKETS = 1024
-READ_BYTES = 65536
 
 
 class Response(NamedTuple):
@@ -55,307 +47,270 @@ class Response(NamedTuple):
 
 
 class ResponseParser:
-    """Bytes in, whole responses out, in order; raises ConnectionLost for what is not HTTP."""
+    """Bytes in; each whole response goes to `whole`, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: Callable[[Response], None]) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._parts: list[bytes] = []
-        self._whole: list[Response] = []
-        self.last = False
-        """Whether the server said that it sends nothing after the responses so far."""
+        self._whole = whole
+        self._body = b""
+        self._last = False
 
-    def feed(self, data: bytes) -> list[Response]:
-        """The responses that `data` completes."""
+    def feed(self, data: bytes) -> None:
+        """Take `data`; raises ConnectionLost for what is not HTTP, and after the last response."""
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            raise error.__context__ or error from None  # what `whole` raised
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise ConnectionLost(f"not HTTP: {error}") from error
-        whole, self._whole = self._whole, []
-        return whole
+        if self._last:
+            raise ConnectionLost("the server ended the connection")
 
     def on_message_begin(self) -> None:
         """For httptools."""
-        self._parts = []
+        self._body = b""
 
     def on_body(self, body: bytes) -> None:
         """For httptools."""
-        self._parts.append(body)
+        self._body = self._body + body if self._body else body
 
     def on_message_complete(self) -> None:
         """For httptools."""
         status = self._parser.get_status_code()
         if status >= 200:  # not an interim response (RFC 9110 section 15.2)
-            self._whole.append(Response(status, b"".join(self._parts)))
-            self.last = not self._parser.should_keep_alive()
+            self._last = not self._parser.should_keep_alive()
+            self._whole(Response(status, self._body))
 
 
-def lane_of(addressee: str, lanes: int) -> int:
-    """Which lane a message to `addressee` goes out on."""
-    return crc32(addressee.encode()) % BUCKETS % lanes
+def lane_of(target: str, lanes: int) -> int:
+    """Which lane what is stored with `target`, a person or a group, goes out on."""
+    return crc32(target.encode()) % BUCKETS % lanes
+
+
+def connect(endpoint: Endpoint) -> Wire:
+    """A connection, under TLS where the endpoint names a certificate; raises ConnectionLost, LoginRefused."""
+    wire = Wire(endpoint.host, endpoint.port)
+    try:
+        if endpoint.ca_file is not None:
+            wire.secure(endpoint.ca_file, endpoint.host)
+    except BaseException:
+        wire.close()
+        raise
+    return wire
 
 
 class _Lane:
-    """One connection for sends. `answered` gets each message with its answer, `lost` the end, once.
-
-    Two greenlets live with it: one reads; the other, only while there is something that the socket would
-    not take at once, writes.
-    """
+    """One connection of a person's, made in a greenlet of its own, so that writing to it never waits."""
 
     def __init__(
         self,
         endpoint: Endpoint,
-        answered: Callable[[Message, Response], None],
+        answered: Callable[[Request, Response], None],
         lost: Callable[[str], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         self._endpoint = endpoint
         self._answered = answered
         self._lost = lost
-        self._socket: gevent.socket.socket | None = None
+        self._failed = failed
+        self._parser = ResponseParser(self._whole)
+        self._wire: Wire | None = None
         self._unsent = bytearray()
-        self._outstanding: deque[Message] = deque()
-        self._writing = False
-        self._reading = gevent.spawn(self._live)
-        self.closed = False
+        self._asked: deque[Request] = deque()
+        self._connecting = gevent.spawn(self._connect)
 
-    def send(self, message: Message, request: bytes) -> None:
-        """Write `request`, now or as soon as the connection takes it."""
-        self._outstanding.append(message)
-        if self._socket is None or self._unsent:
-            self._unsent += request
-            return
-        try:
-            sent = self._socket.send(request, timeout=0.0)  # type: ignore[call-arg]
-        except (BlockingIOError, TimeoutError):
-            sent = 0
-        except OSError as error:
-            self._end(str(error))
-            return
-        if sent < len(request):
-            self._unsent += request[sent:]
-            self._write_on()
+    def send(self, request: Request, data: bytes) -> None:
+        """Write `data`, now or as soon as there is a connection."""
+        self._asked.append(request)
+        if self._wire is None:
+            self._unsent += data
+        else:
+            self._wire.write(data)
 
     def close(self) -> None:
         """End it; nothing is called any more."""
-        self.closed = True
-        if self._socket is not None:
-            self._socket.close()
-        if self._reading is not gevent.getcurrent():
-            self._reading.kill(block=False)
+        if self._connecting is not gevent.getcurrent():
+            self._connecting.kill(block=False)
+        if self._wire is not None:
+            self._wire.close()
 
-    def _live(self) -> None:
+    def _connect(self) -> None:
         try:
-            self._socket = connect(self._endpoint)
-            self._write_on()
-            parser = ResponseParser()
-            while data := self._socket.recv(READ_BYTES):
-                for response in parser.feed(data):
-                    if not self._outstanding:
-                        raise ConnectionLost("an answer that was not asked for")
-                    self._answered(self._outstanding.popleft(), response)
-                if parser.last:
-                    break
-            self._end("the server ended the connection")
-        except (OSError, ConnectionLost) as error:
-            self._end(str(error))
+            wire = connect(self._endpoint)
+        except (ConnectionLost, LoginRefused) as error:
+            self._lost(str(error))
+            return
+        self._wire = wire
+        wire.listen(self._parser.feed, self._lost, self._failed)
+        wire.write(bytes(self._unsent))
+        self._unsent.clear()
 
-    def _write_on(self) -> None:
-        if self._unsent and not self._writing:
-            self._writing = True
-            gevent.spawn(self._write)
-
-    def _write(self) -> None:
-        try:
-            while self._unsent and not self.closed and self._socket is not None:
-                with memoryview(self._unsent)[:READ_BYTES] as part:
-                    piece = bytes(part)
-                sent = self._socket.send(piece)
-                del self._unsent[:sent]
-        except OSError as error:
-            self._end(str(error))
-        finally:
-            self._writing = False
-
-    def _end(self, reason: str) -> None:
-        if not self.closed:
-            self.closed = True
-            if self._socket is not None:
-                self._socket.close()
-            self._lost(reason)
-
-
-def connect(endpoint: Endpoint) -> gevent.socket.socket:
-    """A TCP connection without Nagle's delay; raises OSError, and leaves no socket open."""
-    family, kind, protocol, _, address = gevent.socket.getaddrinfo(
-        endpoint.host, endpoint.port, type=gevent.socket.SOCK_STREAM
-    )[0]
-    connecting = gevent.socket.socket(family, kind, protocol)
-    try:
-        connecting.settimeout(OPEN_TIMEOUT_S)
-        connecting.connect(address)
-        connecting.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-        connecting.settimeout(None)
-    except BaseException:
-        connecting.close()
-        raise
-    return connecting
+    def _whole(self, response: Response) -> None:
+        if not self._asked:
+            raise ConnectionLost("an answer that was not asked for")
+        self._answered(self._asked.popleft(), response)
 
 
 class HttpConnection:
-    """One person's connection to an api node of the sharded generation; a `bench.load.clients.Connection`."""
+    """One person's connection to an api node of the sharded generation; a bench.load.clients.Connection."""
 
     def __init__(self, person: Person) -> None:
         self._person = person
-        self._after = 0
+        self.position = person.position
         self._endpoint: Endpoint | None = None
-        self._poll: gevent.socket.socket | None = None
-        self._polling: gevent.Greenlet[..., None] | None = None
+        self._listener: Listener | None = None
+        self._poll: Wire | None = None
         self._lanes: list[_Lane | None] = []
-        self._events: deque[tuple[Event, int | None]] = deque()
-        """Events; with each delivery its place in the inbox."""
-        self._some = Signal()
-        self._lost: str | None = "never opened"
-        self._life = 0
-        self._send_head = b""
-        self._poll_head = b""
+        self._own_lane = 0
+        self._head = b""
+        self._heads: dict[str, bytes] = {}
+        self._watch: Any = None
+        self._polls = 0
+        self._polls_seen = 0
 
-    def open(self, endpoint: Endpoint) -> None:
+    def open(self, endpoint: Endpoint, listener: Listener) -> None:
         """Connect, log in, begin to poll. Raises ConnectionLost, LoginRefused."""
         self.close()
         try:
-            with gevent.Timeout(OPEN_TIMEOUT_S, TimeoutError(f"no login within {OPEN_TIMEOUT_S:g} s")):
-                self._poll = connect(endpoint)
-                granted = self._login(endpoint)
-        except OSError as error:
-            self.close()
-            raise ConnectionLost(str(error)) from error
+            with within(LOGIN_TIMEOUT_S):
+                poll = self._poll = connect(endpoint)
+                granted = self._log_in(poll, endpoint)
         except BaseException:
             self.close()
             raise
-        host = f"Host: {endpoint.host}:{endpoint.port}\r\nAuthorization: Bearer {granted['token']}\r\n"
-        self._send_head = f"POST /v1/messages HTTP/1.1\r\n{host}Content-Length: ".encode()
-        self._poll_head = f" HTTP/1.1\r\n{host}\r\n".encode()
-        self._endpoint = endpoint
+        common = f"Host: {endpoint.host}:{endpoint.port}\r\nAuthorization: Bearer {granted['token']}\r\n"
+        self._head = f" HTTP/1.1\r\n{common}".encode()
+        self._heads = {
+            "send": b"POST /v1/messages" + self._head,
+            "presence": b"PUT /v1/presence" + self._head,
+        }
+        self._endpoint, self._listener = endpoint, listener
         self._lanes = [None] * max(1, int(granted["lanes"]))
-        self._events.clear()
-        self._some.clear()
-        self._life += 1
-        self._lost = None
-        self._polling = gevent.spawn(self._poll_on, self._poll, self._life, self._after)
+        self._own_lane = lane_of(self._person.name, len(self._lanes))
+        self._polls = self._polls_seen = 0
+        self._watch = get_hub().loop.timer(POLL_WAIT_S + POLL_GRACE_S, repeat=POLL_WAIT_S + POLL_GRACE_S)
+        self._watch.start(self._look_at_poll)
+        poll.listen(ResponseParser(self._polled).feed, self._end, self._fail)
+        self._poll_on()
 
-    def send(self, message: Message) -> None:
-        """Write the message out on its addressee's lane. Raises ConnectionLost."""
-        if self._lost is not None:
-            raise ConnectionLost(self._lost)
-        number = lane_of(message.addressee, len(self._lanes))
-        lane = self._lanes[number]
-        if lane is None:
-            assert self._endpoint is not None
-            life = self._life
-            lane = self._lanes[number] = _Lane(
-                self._endpoint,
-                lambda sent, response: self._answered(life, sent, response),
-                lambda reason: self._end(life, reason),
+    def send(self, request: Request) -> None:
+        """Write the request out on its lane; never waits, never raises."""
+        if self._listener is None:
+            return
+        operation, request_id, target, text, _ = request
+        if operation == "sync":
+            self._lane(self._own_lane).send(
+                request, b"GET /v1/sync?after=%d&wait=0%b\r\n" % (self.position, self._head)
             )
-        body = orjson.dumps({"id": message.message_id, "to": message.addressee, "body": message.body})
-        lane.send(message, b"%b%d\r\n\r\n%b" % (self._send_head, len(body), body))
-
-    def events(self) -> Iterator[Event]:
-        """What comes, as it comes. Raises ConnectionLost at the end of the connection."""
-        while True:
-            while self._events:
-                event, place = self._events.popleft()
-                if place is not None:
-                    self._after = place
-                yield event
-            if self._lost is not None:
-                raise ConnectionLost(self._lost)
-            self._some.wait()
-            self._some.clear()
+            return
+        if operation == "send":
+            number, head = lane_of(target, len(self._lanes)), self._heads["send"]
+            body = orjson.dumps({"id": request_id, "to": target, "body": text})
+        elif operation == "group_send":
+            number = lane_of(target, len(self._lanes))
+            head = b"POST /v1/groups/%b/messages%b" % (target.encode(), self._head)
+            body = orjson.dumps({"id": request_id, "body": text})
+        else:
+            number, head = self._own_lane, self._heads["presence"]
+            body = orjson.dumps({"show": target})
+        self._lane(number).send(request, b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
 
     def close(self) -> None:
-        """End all connections; whoever waits in `events` hears of it."""
-        self._end(self._life, "closed")
-        for lane in self._lanes:
+        """End all connections; nothing is told any more."""
+        self._listener = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
             if lane is not None:
                 lane.close()
-        self._lanes = []
         if self._poll is not None:
             self._poll.close()
             self._poll = None
-        if self._polling is not None and self._polling is not gevent.getcurrent():
-            self._polling.kill(block=False)
-        self._polling = None
 
-    # -- within one life ----------------------------------------------------------------------------
+    # Within one life
 
-    def _login(self, endpoint: Endpoint) -> dict[str, str]:
+    def _log_in(self, wire: Wire, endpoint: Endpoint) -> dict[str, Any]:
         body = orjson.dumps({"user": self._person.name, "password": self._person.password})
         head = f"POST /v1/login HTTP/1.1\r\nHost: {endpoint.host}:{endpoint.port}\r\n"
-        assert self._poll is not None
-        self._poll.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        response = receive(self._poll, ResponseParser())
+        wire.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answers: list[Response] = []
+        parser = ResponseParser(answers.append)
+        while not answers:
+            parser.feed(wire.read())
+        response = answers[0]
         if response.status == 401:
             raise LoginRefused(reason_of(response))
         if response.status != 200:
             raise ConnectionLost(f"login was answered {response.status}")
-        granted: dict[str, str] = orjson.loads(response.body)
+        granted: dict[str, Any] = orjson.loads(response.body)
         return granted
 
-    def _poll_on(self, poll: gevent.socket.socket, life: int, after: int) -> None:
-        parser = ResponseParser()
-        poll.settimeout(POLL_WAIT_S + POLL_GRACE_S)
-        try:
-            while not parser.last:
-                poll.sendall(b"GET /v1/sync?after=%d&wait=%d%b" % (after, POLL_WAIT_S, self._poll_head))
-                response = receive(poll, parser)
-                if response.status != 200:
-                    raise ConnectionLost(f"poll was answered {response.status}: {reason_of(response)}")
-                received = orjson.loads(response.body)
-                if life != self._life:
-                    return
-                for one in received["messages"]:
-                    self._events.append((Delivered(one["id"], one["from"], one["body"]), one["seq"]))
-                if received["messages"]:
-                    after = received["next"]
-                    self._some.set()
-            self._end(life, "the server ended the connection")
-        except (OSError, ConnectionLost) as error:
-            self._end(life, str(error))
+    def _lane(self, number: int) -> _Lane:
+        lane = self._lanes[number]
+        if lane is None:
+            assert self._endpoint is not None
+            lane = _Lane(self._endpoint, self._answered, self._end, self._fail)
+            self._lanes[number] = lane
+        return lane
 
-    def _answered(self, life: int, message: Message, response: Response) -> None:
-        if life != self._life or self._lost is not None:
+    def _poll_on(self) -> None:
+        if self._poll is not None:
+            self._poll.write(
+                b"GET /v1/sync?after=%d&wait=%d%b\r\n" % (self.position, POLL_WAIT_S, self._head)
+            )
+
+    def _polled(self, response: Response) -> None:
+        self._polls += 1
+        if response.status != 200:
+            raise ConnectionLost(f"poll was answered {response.status}: {reason_of(response)}")
+        self._take(response)
+        self._poll_on()
+
+    def _take(self, response: Response) -> None:
+        """Hand on what is behind our position, and move on with it."""
+        for one in orjson.loads(response.body)["messages"]:
+            if one["seq"] > self.position and self._listener is not None:
+                self.position = one["seq"]
+                self._listener.delivered(one["id"], one["from"], one["body"], one.get("group", ""))
+
+    def _look_at_poll(self) -> None:
+        if self._polls == self._polls_seen:
+            self._end(f"the poll was not answered within {POLL_WAIT_S + POLL_GRACE_S:g} s")
+        self._polls_seen = self._polls
+
+    def _answered(self, request: Request, response: Response) -> None:
+        listener = self._listener
+        if listener is None:
             return
         if response.status == 200:
-            self._events.append((Acknowledged(message.message_id), None))
+            if request.operation == "sync":
+                self._take(response)
+            listener.acknowledged(request.request_id)
         elif response.status == 503:
-            gevent.spawn_later(RETRY_503_S * random.uniform(0.5, 1.5), self._send_again, life, message)
-            return
+            gevent.spawn_later(RETRY_503_S * random.uniform(0.5, 1.5), self._send_again, request, self._lanes)
         elif response.status == 401:
-            self._end(life, "the server does not know this login any more")
-            return
+            raise ConnectionLost("the server does not know this login any more")
         else:
-            self._events.append((Refused(message.message_id, reason_of(response)), None))
-        self._some.set()
+            listener.refused(request.request_id, reason_of(response))
 
-    def _send_again(self, life: int, message: Message) -> None:
-        if life == self._life:
-            with contextlib.suppress(ConnectionLost):  # `events` tells of that
-                self.send(message)
+    def _send_again(self, request: Request, lanes: list[_Lane | None]) -> None:
+        if lanes is self._lanes:
+            self.send(request)
 
-    def _end(self, life: int, reason: str) -> None:
-        if life == self._life and self._lost is None:
-            self._lost = reason
-            self._some.set()
+    def _end(self, reason: str) -> None:
+        """One of the connections has ended, and so this life."""
+        listener = self._listener
+        if listener is not None:
+            self.close()
+            listener.lost(reason)
 
-
-def receive(connection: gevent.socket.socket, parser: ResponseParser) -> Response:
-    """The next response; raises ConnectionLost, OSError."""
-    while data := connection.recv(READ_BYTES):
-        if responses := parser.feed(data):
-            if len(responses) > 1:
-                raise ConnectionLost("an answer that was not asked for")
-            return responses[0]
-    raise ConnectionLost("the server ended the connection")
+    def _fail(self, error: Exception) -> None:
+        listener = self._listener
+        if listener is not None:
+            self.close()
+            listener.failed(error)
 
 
 def reason_of(response: Response) -> str:

@@ -3,30 +3,22 @@
 RFC 6120 and 6121 with XEP-0198: a message counts as acknowledged when the server's `<a/>` covers it.
 Some servers send that unasked; others must be asked, and then there is one `<r/>` under way whenever
 something is unacknowledged. Which kind this one is shows by itself: it has answered more often than
-it was asked.
+it was asked. The other way round likewise: what this side has received it confirms unasked, but to a
+server that asks after every other message or oftener.
 """
 
-import contextlib
 from base64 import b64decode, b64encode
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
 
-import gevent
+from gevent import get_hub
 from scramp import ScramException
 
-from bench.load.clients import (
-    Acknowledged,
-    ConnectionLost,
-    Delivered,
-    Event,
-    LoginRefused,
-    Message,
-    Refused,
-)
+from bench.load.clients import ConnectionLost, Listener, LoginRefused, Request
+from bench.load.clients.wire import Wire, within
 from bench.load.clients.xmpp_sasl import MECHANISMS, choose, login
 from bench.load.clients.xmpp_stream import Stanza, StreamReader, escape
-from bench.load.clients.xmpp_wire import Wire
 from bench.records import Endpoint, Person
 
 LOGIN_TIMEOUT_S = 10.0
@@ -49,18 +41,37 @@ MESSAGE: Final = "jabber:client message"
 IQ: Final = "jabber:client iq"
 PRESENCE: Final = "jabber:client presence"
 BODY: Final = "jabber:client body"
+ERROR: Final = f"{STREAMS} error"
 ANSWER: Final = f"{SM} a"
 QUESTION: Final = f"{SM} r"
 COUNTER: Final = 1 << 32
-_ASK = f"<r xmlns='{SM}'/>".encode()
+_ASK: Final = f"<r xmlns='{SM}'/>".encode()
+_CONFIRM: Final = f"<a xmlns='{SM}' h='%d'/>".encode()
+_PRESENCES: Final = {
+    "available": "<presence/>",
+    "away": "<presence><show>away</show></presence>",
+    "dnd": "<presence><show>dnd</show></presence>",
+}
+_ROSTER: Final = "<query xmlns='jabber:iq:roster'/>"
 
 
 class XmppConnection:
-    """One person's connection over XMPP, as `resource` of their account at `domain`.
+    """One person's connection over XMPP, as `resource` of their account; a bench.load.clients.Connection.
 
     The resource stays the same, so that a new connection takes the place of one whose end the
-    server has not noticed yet.
+    server has not noticed yet. Groups are rooms (XEP-0045) at `groups.` and the domain, in which a
+    person goes by the name of their account; they are not joined, membership is the server's to know.
     """
+
+    __slots__ = (
+        *("_answered", "_asked", "_asking_later", "_at_domain", "_at_groups", "_domain", "_heard"),
+        *("_listener", "_managed", "_mechanisms", "_messages", "_must_confirm", "_person", "_questions"),
+        *("_reader", "_ready", "_received", "_refused", "_resource", "_sent", "_unacknowledged", "_unread"),
+        "_wire",
+    )
+
+    position = 0
+    """The protocol counts none: what was delivered is gone from the server."""
 
     def __init__(
         self,
@@ -73,52 +84,85 @@ class XmppConnection:
         self._domain = domain
         self._resource = resource
         self._mechanisms = mechanisms
+        self._at_domain = f"@{escape(domain)}' id='"
+        self._at_groups = f"@groups.{escape(domain)}' id='"
         self._wire: Wire | None = None
+        self._listener: Listener | None = None
+        self._asking_later: Any = None
         self._forget()
 
     def _forget(self) -> None:
         """Start a stream's life: nothing in it outlives the TCP connection."""
         self._reader = StreamReader()
-        self._unread: deque[Stanza] = deque()
-        self._ready: deque[Event] = deque()
+        self._unread: list[Stanza] = []
+        self._ready = False
         self._managed = False
         self._sent = 0
         self._heard = 0
         self._asked = 0
         self._answered = 0
-        self._asking_later = False
         self._unacknowledged: deque[tuple[int, str]] = deque()
         self._refused: set[str] = set()
         self._received = 0
         self._must_confirm = False
+        self._messages = 0
+        self._questions = 0
 
-    def open(self, endpoint: Endpoint) -> None:
+    def open(self, endpoint: Endpoint, listener: Listener) -> None:
         """Connect, log in, and be ready to send and receive; raises ConnectionLost or LoginRefused."""
         self.close()
         self._forget()
+        self._listener = listener
         try:
-            with gevent.Timeout(LOGIN_TIMEOUT_S, ConnectionLost(f"no login within {LOGIN_TIMEOUT_S:g} s")):
-                self._wire = Wire(endpoint.host, endpoint.port)
+            with within(LOGIN_TIMEOUT_S):
+                wire = self._wire = Wire(endpoint.host, endpoint.port)
                 self._log_in(endpoint.ca_file)
+            self._ready = True
+            unread, self._unread = self._unread, []
+            self._take_all(unread)
         except BaseException:
             self.close()
             raise
+        wire.listen(self._read, listener.lost, listener.failed)
 
-    def send(self, message: Message) -> None:
-        """Write the message out; never waits.
+    def send(self, request: Request) -> None:
+        """Write the request out; never waits, never raises.
 
-        Raises ConnectionLost, or ValueError for a character that XML cannot hold.
+        What cannot be said in XMPP, such as a body that XML cannot hold, ends the connection as a defect.
         """
         wire = self._wire
         if wire is None:
-            raise ConnectionLost("not connected")
-        text = (
-            f"<message to='{escape(message.addressee)}@{self._domain}' id='{escape(message.message_id)}' "
-            f"type='chat'><body>{escape(message.body)}</body></message>"
-        )
+            return
+        operation, request_id, target, body, _ = request
+        try:
+            if operation == "send":
+                text = (
+                    f"<message to='{escape(target)}{self._at_domain}{escape(request_id)}' type='chat'>"
+                    f"<body>{escape(body)}</body></message>"
+                )
+            elif operation == "group_send":
+                text = (
+                    f"<message to='{escape(target)}{self._at_groups}{escape(request_id)}' type='groupchat'>"
+                    f"<body>{escape(body)}</body></message>"
+                )
+            elif operation == "sync":
+                text = f"<iq type='get' id='{escape(request_id)}'>{_ROSTER}</iq>"
+            else:
+                text = _PRESENCES[target]
+        except (ValueError, KeyError) as error:
+            self.close()
+            assert self._listener is not None
+            self._listener.failed(error)
+            return
         self._sent += 1
-        self._unacknowledged.append((self._sent, message.message_id))
-        if self._asked == self._answered or (
+        if operation == "sync":
+            wire.write(text.encode())  # its result is the answer
+            return
+        self._unacknowledged.append((self._sent, request_id))
+        if operation == "presence":  # a server that acknowledges messages unasked may not do so for these
+            self._asked += 1
+            wire.write(text.encode() + _ASK)
+        elif self._asked == self._answered or (
             self._asked < self._answered and len(self._unacknowledged) >= ASK_ANYWAY
         ):
             self._asked = self._answered + 1
@@ -126,27 +170,15 @@ class XmppConnection:
         else:
             wire.write(text.encode())
 
-    def events(self) -> Iterator[Event]:
-        """Acknowledgements, refusals and deliveries as they come; raises ConnectionLost at the end.
-
-        Received messages are acknowledged to the server once those read together were all taken.
-        """
-        ready = self._ready
-        while True:
-            while ready:
-                yield ready.popleft()
-            if self._must_confirm and not self._unread:
-                self._confirm()
-            self._take(self._next())
-
     def close(self) -> None:
         """Close the stream and the connection; never raises."""
         wire, self._wire = self._wire, None
-        if wire is None:
-            return
-        with contextlib.suppress(ConnectionLost):
+        if self._asking_later is not None:
+            self._asking_later.close()
+            self._asking_later = None
+        if wire is not None:
             wire.write(b"</stream:stream>")
-        wire.close()
+            wire.close()
 
     # Logging in
 
@@ -169,7 +201,7 @@ class XmppConnection:
     def _open_stream(self) -> Stanza:
         """Open or restart the stream; the features the server offers then."""
         self._reader = StreamReader()
-        self._unread.clear()
+        self._unread = []
         self._write(
             f"<?xml version='1.0'?><stream:stream to='{escape(self._domain)}' version='1.0' "
             f"xmlns='jabber:client' xmlns:stream='{STREAMS}'>"
@@ -230,7 +262,7 @@ class XmppConnection:
                 raise LoginRefused(f"XEP-0198: {_condition(stanza, STANZA_ERRORS)}")
             self._take(stanza)
         self._managed = True
-        self._write("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq><presence/>")
+        self._write(f"<iq type='get' id='roster'>{_ROSTER}</iq><presence/>")
         self._sent = 2
         self._expect_result("roster")
 
@@ -254,53 +286,94 @@ class XmppConnection:
         self._connected().write(text.encode())
 
     def _next(self) -> Stanza:
-        """The next element of the stream; waits for it. Raises ConnectionLost."""
-        unread = self._unread
-        while not unread:
+        """The next element of the stream while opening; waits for it. Raises ConnectionLost."""
+        while not self._unread:
             if self._reader.closed:
                 raise ConnectionLost("the server closed the stream")
-            unread.extend(self._reader.feed(self._connected().read()))
-        stanza = unread.popleft()
-        if stanza.name == f"{STREAMS} error":
-            condition = _condition(stanza, STREAM_ERRORS)
-            if condition == "host-unknown":
-                raise LoginRefused(f"the server does not serve {self._domain}")
-            raise ConnectionLost(condition)
+            self._unread = self._reader.feed(self._connected().read())
+        stanza = self._unread.pop(0)
+        if stanza.name == ERROR:
+            self._give_up(stanza)
         return stanza
+
+    def _give_up(self, stanza: Stanza) -> NoReturn:
+        condition = _condition(stanza, STREAM_ERRORS)
+        if condition == "host-unknown":
+            raise LoginRefused(f"the server does not serve {self._domain}")
+        raise ConnectionLost(condition)
+
+    def _read(self, data: bytes) -> None:
+        """Take what has arrived; messages are confirmed to the server once all read together were taken."""
+        self._take_all(self._reader.feed(data))
+
+    def _take_all(self, stanzas: list[Stanza]) -> None:
+        for stanza in stanzas:
+            self._take(stanza)
+            if self._wire is None:
+                return  # the listener has closed it
+        if self._must_confirm:
+            self._must_confirm = False
+            self._connected().write(_CONFIRM % (self._received % COUNTER))
+        if self._reader.closed:
+            raise ConnectionLost("the server closed the stream")
 
     def _take(self, stanza: Stanza) -> None:
         name = stanza.name
         if name == MESSAGE:
             self._received += self._managed
-            self._must_confirm = True
+            self._messages += 1
+            if self._questions * 2 < self._messages:
+                self._must_confirm = True
             self._take_message(stanza)
         elif name == ANSWER:
             self._acknowledged(stanza.attributes.get("h", ""))
-        elif name == QUESTION:
-            self._must_confirm = True
         elif name == PRESENCE:
             self._received += self._managed
         elif name == IQ:
             self._received += self._managed
-            if stanza.attributes.get("type") in {"get", "set"}:
-                self._answer(stanza)
+            self._take_iq(stanza)
+        elif name == QUESTION:
+            self._questions += 1
+            self._must_confirm = True
+        elif name == ERROR:
+            self._give_up(stanza)
 
     def _take_message(self, stanza: Stanza) -> None:
+        assert self._listener is not None
         attributes = stanza.attributes
         message_id = attributes.get("id", "")
-        if attributes.get("type") == "error":
+        kind = attributes.get("type")
+        if kind == "error":
             self._refused.add(message_id)
-            self._ready.append(Refused(message_id, _condition(stanza, STANZA_ERRORS)))
+            self._listener.refused(message_id, _condition(stanza, STANZA_ERRORS))
             return
         for element in stanza.inside:
             if element.name == BODY:
-                sender = attributes.get("from", "").partition("@")[0]
-                self._ready.append(Delivered(message_id, sender, element.text))
+                sender, _, host = attributes.get("from", "").partition("@")
+                group = ""
+                if kind == "groupchat":
+                    group, sender = sender, host.partition("/")[2]
+                    if sender == self._person.name:
+                        return  # their own, come back from the room (XEP-0045, 7.4)
+                self._listener.delivered(message_id, sender, element.text, group)
                 return
+
+    def _take_iq(self, stanza: Stanza) -> None:
+        kind = stanza.attributes.get("type")
+        if kind in {"get", "set"}:
+            self._answer(stanza)
+        elif self._ready:
+            assert self._listener is not None
+            identity = stanza.attributes.get("id", "")
+            if kind == "result":
+                self._listener.acknowledged(identity)
+            else:
+                self._listener.refused(identity, _condition(stanza, STANZA_ERRORS))
 
     def _acknowledged(self, count: str) -> None:
         if not count.isdecimal():
             raise ConnectionLost(f"the server acknowledged {count!r} stanzas")
+        assert self._listener is not None
         self._answered += 1
         advance = (int(count) - self._heard) % COUNTER
         if advance > self._sent - self._heard:
@@ -308,34 +381,28 @@ class XmppConnection:
         self._heard += advance
         waiting = self._unacknowledged
         while waiting and waiting[0][0] <= self._heard:
-            message_id = waiting.popleft()[1]
-            if message_id in self._refused:
-                self._refused.discard(message_id)
+            request_id = waiting.popleft()[1]
+            if request_id in self._refused:
+                self._refused.discard(request_id)
             else:
-                self._ready.append(Acknowledged(message_id))
-        if waiting and self._asked == self._answered:
+                self._listener.acknowledged(request_id)
+        if waiting and self._asked == self._answered and self._wire is not None:
             if advance:
                 self._ask()
-            elif not self._asking_later:
+            elif self._asking_later is None:
                 # The server answers before it has taken charge: asking at once again would only spin.
-                self._asking_later = True
-                gevent.spawn_later(ASK_AGAIN_S, self._ask_again, self._connected())
+                self._asking_later = get_hub().loop.timer(ASK_AGAIN_S)
+                self._asking_later.start(self._ask_again)
 
     def _ask(self) -> None:
         self._asked = self._answered + 1
         self._connected().write(_ASK)
 
-    def _ask_again(self, wire: Wire) -> None:
-        if wire is not self._wire:
-            return  # another connection's life
-        self._asking_later = False
+    def _ask_again(self) -> None:
+        self._asking_later.close()
+        self._asking_later = None
         if self._unacknowledged and self._asked == self._answered:
-            with contextlib.suppress(ConnectionLost):
-                self._ask()
-
-    def _confirm(self) -> None:
-        self._must_confirm = False
-        self._write(f"<a xmlns='{SM}' h='{self._received % COUNTER}'/>")
+            self._ask()
 
     def _answer(self, stanza: Stanza) -> None:
         """Answer a server that asks; it would take silence for a lost connection."""

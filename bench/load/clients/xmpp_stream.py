@@ -8,6 +8,12 @@ from bench.load.clients import ConnectionLost
 _TAG = re.compile(rb"""<(?:[^<>"']|"[^"]*"|'[^']*')*>""")
 
 
+_NAMES: dict[str, str] = {}
+"""Names of elements and attributes, one copy for all connections."""
+_LARGE_BYTES = 8_192
+"""Expat keeps a buffer for the most it was ever fed at once; after so much it is made anew."""
+
+
 class Stanza:
     """One element directly under the stream. Names are `namespace local`, as expat gives them.
 
@@ -30,52 +36,82 @@ class Stanza:
 class StreamReader:
     """Feed it bytes; it gives back whole stanzas. A restarted stream needs a new one."""
 
+    __slots__ = (
+        *("_depth", "_fed_bytes", "_head", "_head_start", "_held", "_last", "_parser", "_stanza", "_whole"),
+        "closed",
+    )
+
     def __init__(self) -> None:
         self.closed = False
+        self._head: bytes | None = None
+        self._head_start = self._fed_bytes = 0
+        self._held = b""
         self._depth = 0
         self._stanza: Stanza | None = None
         self._last: Stanza | None = None
         self._whole: list[Stanza] = []
-        parser = expat.ParserCreate("utf-8", " ")
-        parser.buffer_text = True
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        self._parser = parser
-        self._held = b""
+        self._parser = self._new_parser()
 
     def feed(self, data: bytes) -> list[Stanza]:
         """The stanzas completed by `data`; raises ConnectionLost for what is not XML."""
         # Expat may put off an unfinished token until much more has come (2.6, and 2.5 with its fixes), so
         # it is only given whole tags: a stanza that TCP cut in two would wait for the next one.
-        data = self._held + data
+        if self._held:
+            data = self._held + data
         end = _end_of_whole_tags(data)
         self._held = data[end:]
-        try:
-            self._parser.Parse(data[:end], False)
-        except expat.ExpatError as error:
-            raise ConnectionLost(f"the server sent no XML: {error}") from error
+        if self._head is None:
+            self._parse_head(data[:end])
+        else:
+            self._parse(data[:end] if self._held else data)
+        if end > _LARGE_BYTES and self._depth == 1 and self._head:  # between stanzas
+            self._depth = 0
+            self._parser = self._new_parser()
+            self._parser.Parse(self._head, False)
         whole, self._whole = self._whole, []
         return whole
 
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.Parse(data, False)
+        except expat.ExpatError as error:
+            raise ConnectionLost(f"the server sent no XML: {error}") from error
+
+    def _parse_head(self, data: bytes) -> None:
+        """Parse what comes up to the stream's own tag, and keep that."""
+        before = self._fed_bytes
+        self._fed_bytes += len(data)
+        self._parse(data)
+        if self._depth or self.closed:
+            tag = _TAG.match(data, self._head_start - before)
+            self._head = tag[0] if tag is not None else b""
+
+    def _new_parser(self) -> expat.XMLParserType:
+        parser = expat.ParserCreate("utf-8", " ", _NAMES)
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._characters
+        return parser
+
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        if self._depth > 2:
+        self._depth = depth = self._depth + 1
+        if depth > 2:
             assert self._stanza is not None
-            element = Stanza(name, attributes)
+            self._last = element = Stanza(name, attributes)
             self._stanza.inside.append(element)
-            self._last = element
-        elif self._depth == 2:
+        elif depth == 2:
             self._stanza = self._last = Stanza(name, attributes)
+        else:
+            self._head_start = self._parser.CurrentByteIndex
 
     def _end(self, _: str) -> None:
-        self._depth -= 1
+        self._depth = depth = self._depth - 1
         self._last = None
-        if self._depth == 1:
+        if depth == 1:
             assert self._stanza is not None
             self._whole.append(self._stanza)
             self._stanza = None
-        elif self._depth == 0:
+        elif depth == 0:
             self.closed = True
 
     def _characters(self, data: str) -> None:

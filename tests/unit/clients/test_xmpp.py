@@ -10,10 +10,11 @@ import gevent.socket
 import pytest
 from scramp import ScramMechanism
 
-from bench.load.clients import Acknowledged, ConnectionLost, Delivered, LoginRefused, Message, Refused
+from bench.load.clients import ConnectionLost, LoginRefused
 from bench.load.clients.xmpp import XmppConnection
 from bench.load.clients.xmpp_sasl import choose, login
 from bench.records import Endpoint, Person
+from tests.unit.clients.ear import Ear, message
 
 PATIENCE_S = 10
 SM = "urn:xmpp:sm:3"
@@ -119,6 +120,11 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
 def connection() -> Iterator[XmppConnection]:
     opened = XmppConnection(Person(0, "u0", "open sesame"))
     with gevent.Timeout(PATIENCE_S):
@@ -127,7 +133,7 @@ def connection() -> Iterator[XmppConnection]:
 
 
 def test_a_server_that_only_answers_is_asked_one_question_at_a_time(
-    serve: Serve, connection: XmppConnection
+    serve: Serve, connection: XmppConnection, ear: Ear
 ) -> None:
     asked = []
 
@@ -142,25 +148,20 @@ def test_a_server_that_only_answers_is_asked_one_question_at_a_time(
             asked.append(question)
             peer.say(f"<a xmlns='{SM}' h='{handled}'/>")
 
-    connection.open(serve(script))
+    connection.open(serve(script), ear)
     ids = [f"m{number}" for number in range(300)]
-    acknowledged = []
     for message_id in ids[:200]:
-        connection.send(Message(message_id, "u1", "x"))
-    for event in connection.events():
-        assert isinstance(event, Acknowledged)
-        acknowledged.append(event.message_id)
-        if len(acknowledged) == 150:
-            for message_id in ids[200:]:
-                connection.send(Message(message_id, "u1", "x"))
-        if len(acknowledged) == 300:
-            break
-    assert acknowledged == ids
+        connection.send(message(message_id, "u1", "x"))
+    acknowledged = ear.hear(150)
+    for message_id in ids[200:]:
+        connection.send(message(message_id, "u1", "x"))
+    acknowledged += ear.hear(150)
+    assert acknowledged == [("acknowledged", message_id) for message_id in ids]
     assert len(asked) < 10
 
 
 def test_an_answer_that_covers_nothing_does_not_set_off_a_storm_of_questions(
-    serve: Serve, connection: XmppConnection
+    serve: Serve, connection: XmppConnection, ear: Ear
 ) -> None:
     questions = []
 
@@ -171,14 +172,14 @@ def test_an_answer_that_covers_nothing_does_not_set_off_a_storm_of_questions(
             peer.say(f"<a xmlns='{SM}' h='{handled}'/>")
         peer.until("</stream:stream>")
 
-    connection.open(serve(script))
-    connection.send(Message("m1", "u1", "x"))
-    assert next(connection.events()) == Acknowledged("m1")
+    connection.open(serve(script), ear)
+    connection.send(message("m1", "u1", "x"))
+    assert ear.hear(1) == [("acknowledged", "m1")]
     assert len(questions) == 3
 
 
 def test_a_server_that_acknowledges_unasked_is_not_asked_again(
-    serve: Serve, connection: XmppConnection
+    serve: Serve, connection: XmppConnection, ear: Ear
 ) -> None:
     histories = []
 
@@ -192,13 +193,12 @@ def test_a_server_that_acknowledges_unasked_is_not_asked_again(
             peer.say(f"<a xmlns='{SM}' h='{durable}'/>")
         histories.append(peer.history)
 
-    connection.open(serve(script))
-    connection.send(Message("m0", "u1", "x"))
-    events = connection.events()
-    assert next(events) == Acknowledged("m0")
+    connection.open(serve(script), ear)
+    connection.send(message("m0", "u1", "x"))
+    assert ear.hear(1) == [("acknowledged", "m0")]
     for number in range(1, 51):
-        connection.send(Message(f"m{number}", "u1", "x"))
-        assert next(events) == Acknowledged(f"m{number}")
+        connection.send(message(f"m{number}", "u1", "x"))
+        assert ear.hear(1) == [("acknowledged", f"m{number}")]
     connection.close()
     while not histories:
         gevent.sleep(0)
@@ -206,7 +206,7 @@ def test_a_server_that_acknowledges_unasked_is_not_asked_again(
 
 
 def test_received_messages_are_confirmed_and_questions_answered(
-    serve: Serve, connection: XmppConnection
+    serve: Serve, connection: XmppConnection, ear: Ear
 ) -> None:
     confirmed: list[str] = []
     pong: list[str] = []
@@ -226,17 +226,20 @@ def test_received_messages_are_confirmed_and_questions_answered(
         peer.say("<message from='u3@d' id='c'><body>end</body></message>")
         peer.until("</stream:stream>")
 
-    connection.open(serve(script))
-    events = connection.events()
-    assert next(events) == Delivered("a", "u3", "one")
-    assert next(events) == Delivered("b", "u4", "two")
-    assert next(events) == Delivered("c", "u3", "end")
+    connection.open(serve(script), ear)
+    assert ear.hear(3) == [
+        ("delivered", "a", "u3", "one", ""),
+        ("delivered", "b", "u4", "two", ""),
+        ("delivered", "c", "u3", "end", ""),
+    ]
     # The roster's answer is the first stanza since <enabled/>; then three messages and a presence.
     assert confirmed == ["5", "6"]
     assert pong == ["<iq type='result' id='p' to='d'/>"]
 
 
-def test_a_refused_message_is_not_also_acknowledged(serve: Serve, connection: XmppConnection) -> None:
+def test_a_refused_message_is_not_also_acknowledged(
+    serve: Serve, connection: XmppConnection, ear: Ear
+) -> None:
     def script(peer: Peer) -> None:
         peer.log_in()
         peer.until("</message>")
@@ -248,16 +251,14 @@ def test_a_refused_message_is_not_also_acknowledged(serve: Serve, connection: Xm
         )
         peer.until("</stream:stream>")
 
-    connection.open(serve(script))
-    connection.send(Message("m1", "u1", "x"))
-    connection.send(Message("m2", "u1", "x"))
-    events = connection.events()
-    assert next(events) == Refused("m1", "item-not-found")
-    assert next(events) == Acknowledged("m2")
+    connection.open(serve(script), ear)
+    connection.send(message("m1", "u1", "x"))
+    connection.send(message("m2", "u1", "x"))
+    assert ear.hear(2) == [("refused", "m1", "item-not-found"), ("acknowledged", "m2")]
 
 
 def test_sending_never_waits_for_a_server_that_does_not_read(
-    serve: Serve, connection: XmppConnection
+    serve: Serve, connection: XmppConnection, ear: Ear
 ) -> None:
     go_on = gevent.event.Event()
 
@@ -270,14 +271,13 @@ def test_sending_never_waits_for_a_server_that_does_not_read(
         peer.say(f"<a xmlns='{SM}' h='1002'/>")
         peer.until("</stream:stream>")
 
-    connection.open(serve(script))
+    connection.open(serve(script), ear)
     for number in range(999):
-        connection.send(Message(f"m{number}", "u1", "x" * 20_000))  # 20 MB, far more than sockets hold
-    connection.send(Message("last", "u1", ""))
+        connection.send(message(f"m{number}", "u1", "x" * 20_000))  # 20 MB, far more than sockets hold
+    connection.send(message("last", "u1", ""))
     go_on.set()
-    events = connection.events()
     ids = [*(f"m{number}" for number in range(999)), "last"]
-    assert [next(events) for _ in ids] == [Acknowledged(message_id) for message_id in ids]
+    assert ear.hear(1000) == [("acknowledged", message_id) for message_id in ids]
 
 
 @pytest.mark.parametrize(
@@ -291,18 +291,18 @@ def test_sending_never_waits_for_a_server_that_does_not_read(
     ],
 )  # fmt: skip
 def test_a_login_that_cannot_be_is_told_from_one_that_may_yet(
-    serve: Serve, connection: XmppConnection, answer: str, error: type[Exception], words: str
+    serve: Serve, connection: XmppConnection, ear: Ear, answer: str, error: type[Exception], words: str
 ) -> None:
     def script(peer: Peer) -> None:
         peer.until("<stream:stream [^>]*>")
         peer.say(HEADER + answer)
 
     with pytest.raises(error, match=words):
-        connection.open(serve(script))
+        connection.open(serve(script), ear)
 
 
 def test_a_server_that_does_not_know_the_password_is_not_believed(
-    serve: Serve, connection: XmppConnection
+    serve: Serve, connection: XmppConnection, ear: Ear
 ) -> None:
     def script(peer: Peer) -> None:
         peer.until("<stream:stream [^>]*>")
@@ -319,17 +319,17 @@ def test_a_server_that_does_not_know_the_password_is_not_believed(
         peer.until("</stream:stream>")
 
     with pytest.raises(LoginRefused, match="signature"):
-        connection.open(serve(script))
+        connection.open(serve(script), ear)
 
 
-def test_nobody_listening_is_a_lost_connection(connection: XmppConnection) -> None:
+def test_nobody_listening_is_a_lost_connection(connection: XmppConnection, ear: Ear) -> None:
     with gevent.socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with pytest.raises(ConnectionLost):
-        connection.open(Endpoint("127.0.0.1", port))
-    with pytest.raises(ConnectionLost):
-        connection.send(Message("m", "u1", "x"))
+        connection.open(Endpoint("127.0.0.1", port), ear)
+    connection.send(message("m", "u1", "x"))
+    assert ear.told == []
 
 
 def test_scram_gives_the_proof_of_the_standard() -> None:

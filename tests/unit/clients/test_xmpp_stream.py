@@ -41,6 +41,24 @@ def test_a_stream_cut_anywhere_gives_the_same_stanzas() -> None:
         assert reader.closed
 
 
+def test_a_stream_goes_on_after_more_than_a_parser_is_kept_for() -> None:
+    large = b"<m><body>" + b"x" * 20_000 + b"</body></m>"
+    for declared_apart in (HEADER, HEADER[:21]):
+        reader = StreamReader()
+        reader.feed(declared_apart)
+        reader.feed(HEADER[len(declared_apart) :])
+        for _ in range(3):
+            assert [len(stanza.inside[0].text) for stanza in reader.feed(large)] == [20_000]
+            # What the header declares still holds.
+            (stanza,) = reader.feed(b"<stream:error><x xmlns='y'/></stream:error>")
+            assert stanza.name == "http://etherx.jabber.org/streams error"
+        assert reader.feed(b"<m>" + b"<b/>" * 3_000) == []
+        assert [len(stanza.inside) for stanza in reader.feed(b"</m>")] == [3_000]
+        assert not reader.closed
+        reader.feed(b"</stream:stream>")
+        assert reader.closed
+
+
 def test_what_is_no_xml_is_a_lost_connection() -> None:
     with pytest.raises(ConnectionLost, match="no XML"):
         StreamReader().feed(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -1,0 +1,196 @@
+"""One TCP connection on gevent's event loop: callbacks that read, writes that never wait, TLS when asked for.
+
+A life in two parts. At first one greenlet reads and writes by turns, for a handshake or a login. Then
+`listen` hands what arrives to callbacks straight from the loop: one watcher that stays, one `recv` a
+wake, no greenlet to switch to.
+"""
+
+import functools
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import gevent.socket
+import gevent.ssl
+from gevent import get_hub
+
+from bench.load.clients import ConnectionLost, LoginRefused
+
+READ_BYTES = 16_384
+CONNECT_TIMEOUT_S = 10.0
+_READ, _WRITE = 1, 2
+
+
+class Wire:
+    """A connected socket. What ends it, but `close`, is told once: to who is in `read`, or to `lost`."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Connect; blocks this greenlet, 10 s at most. Raises ConnectionLost, and leaves no socket open."""
+        try:
+            self._socket: Any = _connected(host, port)
+        except OSError as error:
+            raise ConnectionLost(f"{host}:{port}: {error}") from error
+        self._unsent = bytearray()
+        self._received: Callable[[bytes], None] | None = None
+        self._lost: Callable[[str], None] | None = None
+        self._failed: Callable[[Exception], None] | None = None
+        self._broken: str | None = None
+        self.closed = False
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Take what reads and writes the socket without waiting, and watch its descriptor."""
+        secured = getattr(self._socket, "_sslobj", None)
+        self._recv: Callable[[int], bytes] = self._socket._sock.recv if secured is None else secured.read
+        self._send: Callable[[bytes], int] = self._socket._sock.send if secured is None else secured.write
+        loop = get_hub().loop
+        self._readable = loop.io(self._socket.fileno(), _READ)
+        self._writable = loop.io(self._socket.fileno(), _WRITE)
+
+    def secure(self, ca_file: str, name: str) -> None:
+        """Go on under TLS with a server that proves to be `name`; raises LoginRefused where it does not."""
+        self._readable.close()
+        self._writable.close()
+        try:
+            self._socket = _context(ca_file).wrap_socket(self._socket, server_hostname=name)
+        except ssl.SSLCertVerificationError as error:
+            raise LoginRefused(f"certificate: {error.verify_message}") from error
+        except OSError as error:
+            raise ConnectionLost(f"TLS: {error}") from error
+        self._adopt()
+
+    def read(self) -> bytes:
+        """The next bytes; waits for them in this greenlet. Raises ConnectionLost. Only before `listen`."""
+        if self._broken is not None:
+            raise ConnectionLost(self._broken)
+        try:
+            data: bytes = self._socket.recv(READ_BYTES)
+        except OSError as error:
+            raise ConnectionLost(str(error)) from error
+        if not data:
+            raise ConnectionLost("closed by the server")
+        return data
+
+    def listen(
+        self,
+        received: Callable[[bytes], None],
+        lost: Callable[[str], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """From now on hand what arrives to `received`, out of the event loop.
+
+        A ConnectionLost that it raises ends the connection, and `lost` is told why; so is the end by the
+        server. Anything else that it raises is a defect: the connection ends, and `failed` is told.
+        """
+        self._received, self._lost, self._failed = received, lost, failed
+        if self._broken is not None:
+            get_hub().loop.run_callback(self._tell)
+        elif not self.closed:
+            self._readable.start(self._read_on)
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, and keep what the kernel does not take for when it does; never waits, never raises."""
+        if self._unsent:
+            self._unsent += data
+            return
+        if self.closed or self._broken is not None:
+            return
+        try:
+            sent = self._send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent = 0
+        except OSError as error:
+            self._break(str(error))
+            return
+        if sent < len(data):
+            self._unsent += data[sent:]
+            self._writable.start(self._write_on)
+
+    def close(self) -> None:
+        """Close; nothing is told any more. A greenlet in `read` hears ConnectionLost. Safe more than once."""
+        if self.closed:
+            return
+        self.closed = True
+        self._readable.close()
+        self._writable.close()
+        self._unsent.clear()
+        self._socket.close()
+
+    def _read_on(self) -> None:
+        try:
+            data = self._recv(READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            self._break(str(error))
+            return
+        if not data:
+            self._break("closed by the server")
+            return
+        assert self._received is not None
+        try:
+            self._received(data)
+        except ConnectionLost as error:
+            self._break(str(error))
+        except Exception as error:  # the loop's edge: a defect must not vanish in it
+            self._readable.stop()
+            self._broken = f"{type(error).__name__}: {error}"
+            if self._failed is not None:
+                self._failed(error)
+
+    def _write_on(self) -> None:
+        try:
+            sent = self._send(bytes(self._unsent[:READ_BYTES]))
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            self._break(str(error))
+            return
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._writable.stop()
+
+    def _break(self, reason: str) -> None:
+        if self.closed or self._broken is not None:
+            return
+        self._broken = reason
+        self._readable.stop()
+        self._writable.stop()
+        self._unsent.clear()
+        if self._lost is not None:
+            get_hub().loop.run_callback(self._tell)  # never from within a write
+
+    def _tell(self) -> None:
+        if not self.closed and self._lost is not None and self._broken is not None:
+            self._lost(self._broken)
+
+
+def _connected(host: str, port: int) -> Any:
+    """A TCP connection without Nagle's delay."""
+    family, kind, protocol, _, address = gevent.socket.getaddrinfo(
+        host, port, type=gevent.socket.SOCK_STREAM
+    )[0]
+    connecting = gevent.socket.socket(family, kind, protocol)
+    try:
+        connecting.settimeout(CONNECT_TIMEOUT_S)
+        connecting.connect(address)
+        connecting.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+        connecting.settimeout(None)
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting
+
+
+@functools.cache
+def _context(ca_file: str) -> gevent.ssl.SSLContext:
+    # Not create_default_context: where nothing is monkey-patched it makes one whose sockets block the loop.
+    context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca_file)
+    return context
+
+
+def within(seconds: float) -> gevent.Timeout:
+    """As `with`: what blocks longer than this raises ConnectionLost."""
+    return gevent.Timeout(seconds, ConnectionLost(f"no login within {seconds:g} s"))
