@@ -8,12 +8,16 @@ import dataclasses
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Self
 
+from bench import shapes
 from bench.generations import GENERATIONS, ClientKind, FaultKind
 from bench.profile import Profile
+from bench.records import OPERATIONS
+from bench.scale import FEWEST_CONTACTS, contacts_of, largest_group_of
 
 FAULT_BIN_WIDTH_S = 0.1
 PLAIN_BIN_WIDTH_S = 1.0
@@ -26,19 +30,41 @@ STOP_ESTIMATE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
-    """A stretch of offered load on the trial's clock; the rate runs straight from one end to the other."""
+    """A stretch of offered load on the trial's clock.
+
+    `knots` are (time in s, rate per second), the first at `start_s`, the last at `end_s`, times never
+    falling: the rate runs straight from each to the next, and jumps where two are at one time. In a
+    closed loop, which has no rates, they are 0.
+    """
 
     name: str
     kind: str
     start_s: float
     end_s: float
-    rate_per_s: float
-    end_rate_per_s: float
+    knots: tuple[tuple[float, float], ...]
+
+    @property
+    def rate_per_s(self) -> float:
+        """The rate at its beginning."""
+        return self.knots[0][1]
+
+    @property
+    def end_rate_per_s(self) -> float:
+        """The rate at its end."""
+        return self.knots[-1][1]
+
+    @property
+    def peak_per_s(self) -> float:
+        """The highest rate in it."""
+        return max(rate_per_s for _, rate_per_s in self.knots)
 
     @property
     def arrivals(self) -> float:
         """How many arrivals are expected in it."""
-        return (self.end_s - self.start_s) * (self.rate_per_s + self.end_rate_per_s) / 2
+        return sum(
+            (later_s - t_s) * (rate_per_s + later_per_s) / 2
+            for (t_s, rate_per_s), (later_s, later_per_s) in pairwise(self.knots)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +98,13 @@ class PlannedTrial:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a run does. Times are seconds on each trial's own clock; `trials` is in running order."""
+    """Everything a run does. Times are seconds on each trial's own clock; `trials` is in running order.
+
+    `contacts` is the mean number of strong ties a person has, `groups_each` how many groups everybody is
+    in, where any are founded. `mix` is the share of each operation that is asked for; they sum to 1.
+    `loop` is `open` or `closed`; in a closed one people think for `think_s` in the mean, and neither
+    `arrivals` nor the stages' rates mean anything.
+    """
 
     name: str
     description: str
@@ -81,14 +113,19 @@ class Plan:
     generations: tuple[str, ...]
     trials: tuple[PlannedTrial, ...]
     clients: int
-    contacts: int
+    contacts: float
+    groups_each: int
+    largest_group: int
     login_rate_per_s: float
     password: str
+    loop: str
+    think_s: float | None
     arrivals: str
     timeout_s: float
     max_in_flight: int
     body_median_bytes: int
     body_p99_bytes: int
+    mix: Mapping[str, float]
     stages: tuple[PlannedStage, ...]
     slo: PlannedSlo
     faults: tuple[PlannedFault, ...]
@@ -134,7 +171,10 @@ class Plan:
                 **raw,
                 "generations": tuple(raw["generations"]),
                 "trials": tuple(PlannedTrial(**trial) for trial in raw["trials"]),
-                "stages": tuple(PlannedStage(**stage) for stage in raw["stages"]),
+                "stages": tuple(
+                    PlannedStage(**{**stage, "knots": tuple((t_s, rate) for t_s, rate in stage["knots"])})
+                    for stage in raw["stages"]
+                ),
                 "faults": tuple(PlannedFault(**fault) for fault in raw["faults"]),
                 "slo": PlannedSlo(**raw["slo"]),
             }
@@ -148,15 +188,12 @@ def client_kind(generation: str) -> ClientKind:
 
 def make_plan(profile: Profile) -> Plan:
     """Resolve a checked profile."""
-    stages = []
-    clock_s = 0.0
-    for stage in profile.load.stages:
-        end_rate = stage.rate if stage.ramp_to is None else stage.ramp_to
-        stages.append(
-            PlannedStage(stage.name, stage.kind, clock_s, clock_s + stage.duration, stage.rate, end_rate)
-        )
-        clock_s += stage.duration
-    peak_per_s = max(max(stage.rate_per_s, stage.end_rate_per_s) for stage in stages)
+    stages = _stages(profile)
+    closed = profile.load.loop == "closed"
+    people = profile.population.clients
+    asked = profile.population.contacts
+    contacts = contacts_of(people) if asked is None else float(min(asked, people - 1))
+    peak_per_s = max(stage.peak_per_s for stage in stages)
     return Plan(
         name=profile.name,
         description=profile.description,
@@ -164,16 +201,21 @@ def make_plan(profile: Profile) -> Plan:
         deployment=profile.deployment,
         generations=tuple(profile.generations),
         trials=_order(profile),
-        clients=profile.population.clients,
-        contacts=min(profile.population.contacts, profile.population.clients - 1),
+        clients=people,
+        contacts=contacts,
+        groups_each=profile.population.groups,
+        largest_group=largest_group_of(people),
         login_rate_per_s=profile.population.login_rate,
         password=PASSWORD,
+        loop=profile.load.loop,
+        think_s=profile.load.think_time if closed else None,
         arrivals=profile.load.arrivals,
         timeout_s=profile.load.timeout,
-        max_in_flight=max(1, round(peak_per_s * profile.load.timeout)),
+        max_in_flight=people if closed else max(1, round(peak_per_s * profile.load.timeout)),
         body_median_bytes=profile.load.body.median,
         body_p99_bytes=profile.load.body.p99,
-        stages=tuple(stages),
+        mix={name: ratio for name in OPERATIONS if (ratio := getattr(profile.load.mix, name))},
+        stages=stages,
         slo=PlannedSlo(profile.slo.response * 1000, profile.slo.share),
         faults=tuple(_faults(profile)),
         drain_quiet_s=profile.drain.quiet,
@@ -189,11 +231,26 @@ def single(generation: str, clients: int) -> Plan:
             {
                 "name": "up",
                 "generations": [generation],
-                "population": {"clients": clients},
+                "population": {"clients": clients, "contacts": FEWEST_CONTACTS},
                 "load": {"stages": [{"name": "none", "kind": "steady", "duration": "1s", "rate": "0/s"}]},
             }
         )
     )
+
+
+def _stages(profile: Profile) -> tuple[PlannedStage, ...]:
+    """One after the other from 0 on, without a gap."""
+    closed = profile.load.loop == "closed"
+    planned = []
+    start_s = 0.0
+    for stage in profile.load.stages:
+        end_s = start_s + stage.duration
+        shape = shapes.line(stage.duration, 0.0, 0.0) if closed else stage.knots()
+        knots = [(start_s + t_s, rate_per_s) for t_s, rate_per_s in shape]
+        knots[-1] = (end_s, knots[-1][1])
+        planned.append(PlannedStage(stage.name, stage.kind, start_s, end_s, tuple(knots)))
+        start_s = end_s
+    return tuple(planned)
 
 
 def _order(profile: Profile) -> tuple[PlannedTrial, ...]:

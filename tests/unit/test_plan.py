@@ -47,6 +47,60 @@ def test_the_offered_curve_integrates_to_the_arrivals() -> None:
     assert curve[-1] == pytest.approx(29.75)
 
 
+def shaped(*shapes: object) -> Plan:
+    stages = [
+        {"name": f"s{n}", "kind": "steady", "duration": "10s", **(shape if isinstance(shape, dict) else {})}
+        for n, shape in enumerate(shapes)
+    ]
+    return make_plan(profile(load={"stages": stages}))
+
+
+def test_shapes_are_planned_one_after_the_other_and_survive_their_json() -> None:
+    plan = shaped(
+        {"shape": {"steps": {"from": "10/s", "to": "30/s", "count": 3}}},
+        {"shape": {"burst": {"plateau": "10/s", "peak": "50/s", "at": "2s", "tau": "1s"}}},
+        {"shape": {"diurnal": {"mean": "10/s"}}},
+    )
+    steps, burst, day = plan.stages
+    assert steps.arrivals == pytest.approx(200)
+    assert burst.arrivals == pytest.approx(100 + 40, rel=0.01)  # the integral of the decay is 40/s × 1 s
+    assert day.arrivals == pytest.approx(100, rel=0.005)
+    assert [stage.peak_per_s for stage in plan.stages] == pytest.approx([30, 50, 30], rel=0.001)
+    assert [stage.knots[0][0] for stage in plan.stages] == [0, 10, 20]
+    assert [stage.knots[-1][0] for stage in plan.stages] == [10, 20, 30]
+    assert plan.max_in_flight == 500
+    assert Plan.from_json(plan.to_json()) == plan
+    curve = offered_curve(plan, 300)
+    assert curve[0] == pytest.approx(10)
+    assert sum(curve) / 10 == pytest.approx(sum(stage.arrivals for stage in plan.stages))
+    assert max(curve) == pytest.approx(50, rel=0.06)  # the mean of the tenth of a second after the jump
+
+
+def test_operations_come_in_the_mix_of_the_profile_and_only_sends_without_one() -> None:
+    assert make_plan(profile()).mix == {"send": 1.0}
+    stages = [{"name": "a", "kind": "steady", "duration": "2s", "rate": "10/s"}]
+    mixed = make_plan(profile(load={"stages": stages, "mix": {"send": "90%", "sync": "10%"}}))
+    assert mixed.mix == {"send": 0.9, "sync": 0.1}
+    assert Plan.from_json(mixed.to_json()) == mixed
+
+
+def test_a_closed_loop_has_no_rates_and_nobody_asks_twice_at_once() -> None:
+    stages = [{"name": "a", "kind": "steady", "duration": "2s"}]
+    plan = make_plan(profile(load={"stages": stages, "loop": "closed", "think_time": "5s"}))
+    assert (plan.loop, plan.think_s, plan.max_in_flight) == ("closed", 5, 10)
+    assert plan.stages[0].arrivals == 0
+    assert Plan.from_json(plan.to_json()) == plan
+    assert (make_plan(profile()).loop, make_plan(profile()).think_s) == ("open", None)
+
+
+def test_contacts_and_groups_are_those_of_the_profile_or_of_so_many_people() -> None:
+    plan = make_plan(profile(population={"clients": 2_000}))
+    assert plan.contacts == pytest.approx(38.6)
+    assert (plan.groups_each, plan.largest_group) == (4, 50)
+    plan = make_plan(profile(population={"clients": 10, "contacts": 20, "groups": 2}))
+    assert (plan.contacts, plan.groups_each, plan.largest_group) == (9, 2, 8)
+
+
 def test_core_means_each_generations_own_core_node_and_its_own_healing() -> None:
     plan = make_plan(profile(faults=[{"kind": "kill", "target": "core", "at": "5s"}]))
     assert [(f.generation, f.node, f.inject_s, f.heal_s) for f in plan.faults] == [

@@ -1,0 +1,14 @@
+"""A profile: the YAML a user writes, read into a checked value, or refused in one line.
+
+    model.py            what the keys are, of what kind, and their defaults
+    contradictions.py   what must not be said together
+    reading.py          the file: its defects told with file, line, key, value, and what is allowed
+
+docs/profiles.md explains the keys to users.
+"""
+
+from bench.profile.contradictions import contradictions
+from bench.profile.model import Capacity, Profile
+from bench.profile.reading import load_profile, refusal
+
+__all__ = ["Capacity", "Profile", "contradictions", "load_profile", "refusal"]
