@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -23,10 +24,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(cores: frozenset[int] | None) -> Callable[[], None]:
-    """What a child does between fork and exec: tie its life to this process and take its cores."""
+    """What a child does between fork and exec: tie its life to this process, take cores and files."""
     parent = os.getpid()
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def in_child() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a socket for each person
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died between fork and prctl
             os._exit(1)

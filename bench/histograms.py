@@ -29,8 +29,9 @@ from hdrh.codec import (
     HdrCookieException,
     HdrHistogramEncoder,
     HdrLengthException,
-    HdrPayload,
+    encode,
     get_compression_cookie,
+    get_encoding_cookie,
 )
 
 from bench.errors import RunFolderError
@@ -77,6 +78,12 @@ def highest_value(index: npt.NDArray[Any]) -> Integers:
     return highest
 
 
+def _highest_value(index: int) -> int:
+    """`highest_value` of one bucket, without numpy, whose calls cost more than the work."""
+    bucket = max((index >> _HALF_MAGNITUDE) - 1, 0)
+    return ((index - (bucket << _HALF_MAGNITUDE) + 1) << bucket) - 1
+
+
 def counts_of(values_us: npt.NDArray[Any]) -> Integers:
     """How many values fall into each bucket, from bucket 0 to the last one occupied; empty for none."""
     return np.bincount(counts_index(values_us))
@@ -86,14 +93,14 @@ def counts_of(values_us: npt.NDArray[Any]) -> Integers:
 class Histogram:
     """The occupied buckets, in rising order, and how many values each holds."""
 
-    index: Integers
-    count: Integers
+    index: npt.NDArray[np.integer[Any]]
+    count: npt.NDArray[np.integer[Any]]
 
     @classmethod
     def of_counts(cls, counts: npt.NDArray[Any]) -> Self:
         """From one count for each bucket, 0 upwards; trailing ones may be missing."""
-        index = np.flatnonzero(counts)
-        return cls(index.astype(np.int64), counts[index].astype(np.int64))
+        index = np.flatnonzero(counts != 0)  # of truth values: ten times as quick as of whole numbers
+        return cls(index, counts[index].astype(np.int64, copy=False))
 
     @classmethod
     def of_values(cls, values_us: npt.NDArray[Any]) -> Self:
@@ -113,7 +120,7 @@ class Histogram:
     @property
     def highest_us(self) -> int | None:
         """The highest value, to the bucket's resolution; None when empty."""
-        return int(highest_value(self.index[-1:])[0]) if self.index.size else None
+        return _highest_value(int(self.index[-1])) if self.index.size else None
 
 
 def merge(histograms: Iterable[Histogram]) -> Histogram:
@@ -123,10 +130,10 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
         return parts[0]
     if not parts:
         return Histogram.of_counts(np.zeros(0, dtype=np.int64))
-    index = np.concatenate([part.index for part in parts])
-    count = np.concatenate([part.count for part in parts])
-    counts = np.zeros(int(index.max()) + 1 if index.size else 0, dtype=np.int64)
-    np.add.at(counts, index, count)
+    buckets = max((int(part.index[-1]) + 1 for part in parts if part.index.size), default=0)
+    counts = np.zeros(buckets, dtype=np.int64)
+    for part in parts:  # one by one: to join an hour's bins first would hold them all twice
+        counts[part.index] += part.count
     return Histogram.of_counts(counts)
 
 
@@ -140,7 +147,7 @@ def percentile(histogram: Histogram, quantile: float) -> int | None:
         return None
     target = max(int(100 * quantile * total / 100 + 0.5), 1)
     position = int(np.searchsorted(np.cumsum(histogram.count), target))
-    return int(highest_value(histogram.index[position : position + 1])[0])
+    return _highest_value(int(histogram.index[position]))
 
 
 def encode_line(tag: HistogramTag, start_s: float, length_s: float, values_us: npt.NDArray[Any]) -> str:
@@ -150,22 +157,43 @@ def encode_line(tag: HistogramTag, start_s: float, length_s: float, values_us: n
 
 def encode_counts_line(tag: HistogramTag, start_s: float, length_s: float, counts: npt.NDArray[Any]) -> str:
     """As `encode_line`, from one count for each bucket (0 upwards; trailing zeros may be missing)."""
-    occupied = np.flatnonzero(counts)
+    return encode_histogram_line(tag, start_s, length_s, Histogram.of_counts(counts))
+
+
+def encode_histogram_line(tag: HistogramTag, start_s: float, length_s: float, histogram: Histogram) -> str:
+    """As `encode_line`, from a histogram."""
+    occupied = histogram.index
     if not occupied.size:
         return ""
-    last = int(occupied[-1])
-    payload = HdrPayload(_WORD_BYTES, counts_len=last + 1)  # a whole HdrHistogram costs five times as much
-    np.frombuffer(payload.get_counts(), dtype=np.uint64)[:] = counts[: last + 1]
-    header = payload.payload
-    header.normalizing_index_offset = 0
-    header.conversion_ratio_bits = 1
-    header.significant_figures = SIGNIFICANT_DIGITS
-    header.lowest_trackable_value = LOWEST_LATENCY_US
-    header.highest_trackable_value = HIGHEST_LATENCY_US
-    compressed = payload.compress(last + 1)
+    compressed = zlib.compress(_encoded(histogram), zlib.Z_BEST_SPEED)  # 3 % longer, twice as quick
     wrapped = base64.b64encode(struct.pack(">II", get_compression_cookie(), len(compressed)) + compressed)
-    highest_ms = int(highest_value(occupied[-1:])[0]) / 1000
+    highest_ms = _highest_value(int(occupied[-1])) / 1000
     return f"Tag={tag},{max(start_s, 0):.3f},{length_s:.3f},{highest_ms:.3f},{wrapped.decode('ascii')}\n"
+
+
+def _encoded(histogram: Histogram) -> bytes:
+    """The V2 form of a histogram that is not empty: the header (hdrh.codec.PayloadHeader), then the counts.
+
+    By the package's own encoder, without the class that it has around it, whose buffers make joining an
+    hour's bins a sixth dearer.
+    """
+    buckets = int(histogram.index[-1]) + 1
+    counts = np.zeros(buckets, dtype=np.uint64)
+    counts[histogram.index] = histogram.count
+    most_bytes = buckets * (_WORD_BYTES + 1)
+    varints = np.empty(most_bytes, dtype=np.uint8)
+    length = encode(counts.ctypes.data, buckets, _WORD_BYTES, varints.ctypes.data, most_bytes)
+    header = struct.pack(
+        ">IIIIQQd",
+        get_encoding_cookie(),
+        length,
+        0,  # where the buckets begin
+        SIGNIFICANT_DIGITS,
+        LOWEST_LATENCY_US,
+        HIGHEST_LATENCY_US,
+        1.0,  # from whole numbers to real ones
+    )
+    return header + varints[:length].tobytes()
 
 
 class LogLine(NamedTuple):
@@ -181,12 +209,17 @@ def read_log(path: Path) -> Iterator[LogLine]:
     """The lines of an hlog file, in its order; raises RunFolderError naming the first that is not one."""
     try:
         with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.startswith((b"#", b'"StartTimestamp"')):
-                    continue
-                yield _decode_line(line, f"{path}: line {number}")
+            yield from decode_log(lines, str(path))
     except OSError as error:
         raise RunFolderError(f"{path}: {error.strerror}") from error
+
+
+def decode_log(lines: Iterable[bytes], where: str) -> Iterator[LogLine]:
+    """The histograms of an hlog's lines, each with its line end; as `read_log`, `where` names the log."""
+    for number, line in enumerate(lines, start=1):
+        if line.startswith((b"#", b'"StartTimestamp"')):
+            continue
+        yield _decode_line(line, f"{where}: line {number}")
 
 
 def _decode_line(line: bytes, where: str) -> LogLine:
@@ -204,12 +237,19 @@ def _decode_line(line: bytes, where: str) -> LogLine:
             raise ValueError(f"a histogram from {shape[0]} to {shape[1]} at {shape[2]} digits")
         last = int(decoded.init_counts(_BUCKETS)["max_nonzero_index"])
         counts = np.frombuffer(decoded.get_counts(), dtype=np.uint64, count=last + 1)
-        return LogLine(parsed, float(start), float(length), Histogram.of_counts(counts))
+        return LogLine(parsed, float(start), float(length), _small(Histogram.of_counts(counts)))
     except _NOT_A_LINE as error:
         raise RunFolderError(
             f"{where}: {error or type(error).__name__}: expected "
             "Tag=<generation/trial/phase/operation/outcome/measure>,<start s>,<length s>,<max>,<base64>"
         ) from error
+
+
+def _small(histogram: Histogram) -> Histogram:
+    """The same in a third of the memory: an hour's bins are kept all at once."""
+    if histogram.count.size and int(histogram.count.max()) > np.iinfo(np.uint32).max:
+        return histogram
+    return Histogram(histogram.index.astype(np.uint16), histogram.count.astype(np.uint32))
 
 
 _NOT_A_LINE = (

@@ -1,25 +1,29 @@
 """The people of one load process: their clients, and what becomes of what arrives for them.
 
-Each person's own greenlet calls `live`: it logs in and listens. The dispatcher sends from any of them.
-Nothing here waits for anything but the network.
+Each person's own greenlet calls `live`: it logs in, sleeps, and logs in again when the connection is
+lost. The dispatcher asks from any of them. Nothing here waits for anything but the network.
 """
 
+import operator
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
-from bench.load.clients import Acknowledged, Connection, Delivered, LoginRefused
+from bench.load.clients import Connection, LoginRefused, Request
 from bench.load.clients.client import Client
-from bench.load.ledger import Ledger, sequence_of
-from bench.load.recorder import Recorder
-from bench.records import Endpoint, Person
+from bench.load.ledger import Ledger
+from bench.load.recorder import GROUP_SEND, MESSAGES, SEND, Recorder
+from bench.records import OPERATIONS, Endpoint, Person
 
 Connect = Callable[[Person], Connection]
 """Makes the connection of one person, in the generation's protocol; it is not open yet."""
+_ONLINE = operator.attrgetter("online")
+MESSAGE_NAMES = frozenset(OPERATIONS[number] for number in MESSAGES)
 
 
 def connect_with(kind: str) -> Connect:
-    """The protocol called `kind`: `xmpp`, `http` or `websocket`."""
+    """The protocol called `kind`: `xmpp`, `http`, `websocket` or `request`."""
     if kind == "xmpp":
         from bench.load.clients.xmpp import XmppConnection
 
@@ -28,17 +32,24 @@ def connect_with(kind: str) -> Connect:
         from bench.load.clients.http import HttpConnection
 
         return HttpConnection
+    if kind == "request":
+        from bench.load.clients.request import RequestConnection
+
+        return RequestConnection
     from bench.load.clients.websocket import WebSocketConnection
 
     return WebSocketConnection
 
 
 class Crowd:
-    """`size` people, numbered from 0; `clients[n]` is person n's once they have begun to live."""
+    """The people with the numbers of `share`; a bench.load.clients.client.Witness.
+
+    `clients` are those of the people who have begun to live, by number from `share.start` on.
+    """
 
     def __init__(
         self,
-        size: int,
+        share: range,
         password: str,
         connect: Connect,
         endpoints: Sequence[Endpoint],
@@ -46,79 +57,95 @@ class Crowd:
         ledger: Ledger,
         *,
         seed: int,
+        positions: Mapping[int, int] = MappingProxyType({}),
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self.size = size
+        self.share = share
         self.clients: list[Client] = []
         self.failures: list[str] = []
         self.last_arrival_ns = 0
+        self.told: Callable[[int, int], None] | None = None
+        """Called with person and sequence for each answer, where somebody waits for answers."""
         self._password = password
         self._connect = connect
         self._endpoints = endpoints
         self._recorder = recorder
         self._ledger = ledger
         self._seed = seed
+        self._positions = positions
         self._clock_ns = clock_ns
 
     @property
     def online(self) -> int:
         """How many people are connected at this moment."""
-        return sum(client.online for client in self.clients)
+        return sum(map(_ONLINE, self.clients))
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Up to which everybody has received, by number, where the protocol counts."""
+        return {client.number: client.position for client in self.clients}
 
     @property
     def resent(self) -> int:
-        """How often a message was sent again after a reconnection."""
+        """How often a request was sent again after a reconnection."""
         return sum(client.resent for client in self.clients)
 
-    def next_person(self) -> Person:
-        """Someone who does not live yet."""
-        number = len(self.clients)
-        person = Person(number, f"u{number}", self._password)
-        self.clients.append(
-            Client(
-                self._connect(person),
-                self._endpoints,
-                first_endpoint=number,
-                seed=self._seed + number,
-            )
-        )
-        return person
+    def live(self) -> None:
+        """Be the next person: log in and stay online until closed; what ends it otherwise is in `failures`.
 
-    def live(self, person: Person) -> None:
-        """Log in and listen until the client is closed; what ends it otherwise is kept in `failures`."""
-        client = self.clients[person.number]
-        intended_ns = self._clock_ns()
+        Returns at once where everybody of the share lives already.
+        """
+        if len(self.clients) == len(self.share):
+            return
+        number = self.share[len(self.clients)]
+        person = Person(number, f"u{number}", self._password, self._positions.get(number, 0))
+        client = Client(number, self._connect(person), self._endpoints, self, seed=self._seed + number)
+        self.clients.append(client)
         try:
-            try:
-                client.open()
-            except LoginRefused:
-                self._recorder.login(intended_ns, self._clock_ns(), ok=False)
-                raise
-            self._recorder.login(intended_ns, self._clock_ns(), ok=True)
-            self._listen(person, client)
+            self._log_in(client)
+            while client.wait_lost():
+                self._log_in(client, asked=client.returning)
         except LoginRefused as refusal:
             self.failures.append(f"login refused: {person.name}: {refusal}")
         except Exception as error:  # a greenlet's edge: the whole load fails, not one person silently
-            traceback.print_exc()
-            self.failures.append(f"{person.name}: {type(error).__name__}: {error}")
+            self.failed(number, error)
 
-    def _listen(self, person: Person, client: Client) -> None:
-        clock_ns, recorder, ledger = self._clock_ns, self._recorder, self._ledger
-        for event in client.events():
-            now_ns = clock_ns()
-            self.last_arrival_ns = now_ns
-            if isinstance(event, Delivered):
-                parsed = ledger.deliver(event.message_id, event.sender, person.number, event.body)
-                if parsed is not None:
-                    recorder.delivered(recorder.origin_ns + parsed.intended_us * 1000, now_ns)
-                continue
-            sequence = sequence_of(event.message_id)
-            ok = isinstance(event, Acknowledged)
-            if recorder.answered(sequence, now_ns, ok=ok):
-                if ok:
-                    ledger.acknowledge(sequence)
-                else:
-                    ledger.refuse(sequence)
+    def _log_in(self, client: Client, *, asked: bool = False) -> None:
+        """Log in, and record it, but where it was `asked` for: then it is an operation of its own."""
+        intended_ns = self._clock_ns()
+        try:
+            client.open()
+        except LoginRefused:
+            self._recorder.login(intended_ns, self._clock_ns(), ok=False)
+            raise
+        if client.online and not asked:
+            self._recorder.login(intended_ns, self._clock_ns(), ok=True)
+
+    def answered(self, person: int, request: Request, ok: bool) -> None:
+        """See Witness."""
+        self.last_arrival_ns = now_ns = self._clock_ns()
+        self._recorder.answered(request.sequence, now_ns, ok)
+        if request.operation in MESSAGE_NAMES:
+            if ok:
+                self._ledger.acknowledge(request.sequence)
+            else:
+                self._ledger.refuse(request.sequence)
+        if self.told is not None:
+            self.told(person, request.sequence)
+
+    def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
+        """See Witness."""
+        self.last_arrival_ns = now_ns = self._clock_ns()
+        intended_us = self._ledger.deliver(message_id, sender, person, body, group)
+        if intended_us is not None:
+            recorder = self._recorder
+            operation = GROUP_SEND if group else SEND
+            recorder.delivered(operation, recorder.origin_ns + intended_us * 1000, now_ns)
+
+    def failed(self, person: int, error: Exception) -> None:
+        """See Witness."""
+        traceback.print_exception(error)
+        self.failures.append(f"u{person}: {type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Everybody leaves."""

@@ -21,6 +21,7 @@ from bench.load.trial import Assignment
 from bench.records import AuditRow, Endpoint, TimelineRow
 
 STOP_GRACE_S = 4.0
+WAIT_FOR_WORKERS_S = 120.0
 Progress = Callable[[Mapping[str, Any]], None]
 
 
@@ -33,8 +34,34 @@ class Measured:
     hlog_text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """How many processes make the load: `workers` on this host, `join` more that come from elsewhere.
+
+    None of either: the load process makes it itself. Workers come to `host` and `port`, 0 for a free
+    one; those from elsewhere are waited for `WAIT_FOR_WORKERS_S`.
+    """
+
+    workers: int = 0
+    join: int = 0
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    @property
+    def wait_s(self) -> float:
+        """How much longer than the logins take it may be until everybody is online."""
+        return WAIT_FOR_WORKERS_S if self.join else 5.0 * self.workers
+
+
+ALONE = Crew()
+"""The load process makes the load itself."""
+
+
 class LoadDriver:
-    """One load process, as `async with`. Leaving stops it; `measured` can be read from then on."""
+    """One trial's load, as `async with`. Leaving stops it; `measured` can be read from then on.
+
+    With `positions`, a file, people go on receiving from where the load process before this one stopped.
+    """
 
     def __init__(
         self,
@@ -45,11 +72,18 @@ class LoadDriver:
         *,
         cores: frozenset[int] | None,
         progress: Progress,
+        crew: Crew = ALONE,
+        positions: Path | None = None,
     ) -> None:
-        self._command = (
+        self._command: tuple[str, ...] = (
             *(sys.executable, "-m", "bench.load", "--plan", str(plan_file)),
             *("--assignment", assignment.to_json(), "--out", str(out)),
+            *("--workers", str(crew.workers + crew.join), "--listen", f"{crew.host}:{crew.port}"),
         )
+        if positions is not None:
+            self._command += ("--positions", str(positions))
+        self._crew = crew
+        self._workers: list[asyncio.subprocess.Process] = []
         self._out = out
         self._log = log
         self._cores = cores
@@ -63,10 +97,23 @@ class LoadDriver:
         child = self._child
         return child.pid if child is not None and child.returncode is None else None
 
+    @property
+    def pids(self) -> Mapping[str, int | None]:
+        """Process ids by subject: `generator`, and `generator-worker-1`, … where there are workers here."""
+        workers = {f"generator-worker-{n}": w for n, w in enumerate(self._workers, start=1)}
+        ids = {name: w.pid if w.returncode is None else None for name, w in workers.items()}
+        return {"generator": self.pid, **ids}
+
     async def __aenter__(self) -> Self:
         self._out.mkdir(parents=True)
         self._child = await spawn(self._command, self._log, cores=self._cores, talk=True)
         return self
+
+    async def _start_workers(self, port: int) -> None:
+        command = (sys.executable, "-m", "bench.load.worker", "--master", f"{self._crew.host}:{port}")
+        for number in range(1, self._crew.workers + 1):
+            log = self._log.with_name(f"{self._log.stem}-worker-{number}.log")
+            self._workers.append(await spawn(command, log, cores=self._cores))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -82,6 +129,7 @@ class LoadDriver:
             pass  # it is beyond talking to, and whoever needed its answer has been told already
         finally:
             await end(self._child, grace_s=0.5)
+            await asyncio.gather(*(end(worker, grace_s=0.5) for worker in self._workers))
 
     async def online(self, timeout_s: float) -> None:
         """Return once everybody is online; raises LoadError where somebody is refused or late."""
@@ -100,17 +148,7 @@ class LoadDriver:
 
     def measured(self) -> Measured:
         """What it wrote; call after leaving."""
-        timeline = _read_timeline(self._out / "timeline.csv")
-        try:
-            audit = [AuditRow(**row) for row in json.loads((self._out / "audit.json").read_text())]
-        except (OSError, ValueError):
-            audit = []
-        try:
-            hlog_text = (self._out / "histograms.hlog").read_text()
-        except OSError:
-            hlog_text = ""
-        whole = hlog_text[: hlog_text.rfind("\n") + 1]  # a killed process may leave half a line
-        return Measured(timeline, audit, whole)
+        return read_measured(self._out)
 
     async def _say(self, line: str) -> None:
         assert self._child is not None
@@ -130,10 +168,14 @@ class LoadDriver:
             self._progress(report)
             if report["event"] == "finished":
                 self._finished = True
+            if report["event"] == "listening":
+                await self._start_workers(report["port"])
             if report["event"] == wanted:
                 return typing.cast(Mapping[str, Any], report)
             if report["event"] == "failed":
                 raise LoadError(report["error"])
+            if report["event"] == "finished":
+                raise LoadError(report["detail"])
         code = await self._child.wait()
         raise LoadError(
             f"the load process ended with {code}: {last_line(self._log)} (all of it: {self._log})"
@@ -151,6 +193,21 @@ async def prove(client: str, endpoints: Sequence[Endpoint], people: int, passwor
         await run_to_end(command, log, timeout_s=45)
     except DeploymentError as error:
         raise DeploymentError(f"no message came through: {error}") from error
+
+
+def read_measured(out: Path) -> Measured:
+    """What a load process left in its folder `out`."""
+    timeline = _read_timeline(out / "timeline.csv")
+    try:
+        audit = [AuditRow(**row) for row in json.loads((out / "audit.json").read_text())]
+    except (OSError, ValueError):
+        audit = []
+    try:
+        hlog_text = (out / "histograms.hlog").read_text()
+    except OSError:
+        hlog_text = ""
+    whole = hlog_text[: hlog_text.rfind("\n") + 1]  # a killed process may leave half a line
+    return Measured(timeline, audit, whole)
 
 
 def _read_timeline(path: Path) -> list[TimelineRow]:

@@ -1,4 +1,4 @@
-"""A Locust user is one person online: its greenlet logs in and listens; the dispatcher does the sending.
+"""A Locust user is one person online: its greenlet logs in and sleeps; the dispatcher does the asking.
 
 So Locust's user count is people online and its spawn rate is logins a second. Locust's statistics are
 fed once a second with merged entries, not with an event a request: its page shows the same counts.
@@ -7,20 +7,21 @@ Importing this module imports Locust, which patches the standard library for gev
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 from locust import User, constant, task
 from locust.exception import StopUser
 from locust.stats import RequestStats, StatsEntry, bucket_response_time
 
-from bench.load.crowd import Crowd
-from bench.load.recorder import LOGIN, SEND, Recorder
+from bench.load.recorder import Recorder
+from bench.records import OPERATIONS
 
 METHOD = "threegen"
 
 
-def person_user(crowd: Crowd) -> type[User]:
-    """The user class of one crowd."""
+def person_user(live: Callable[[], None]) -> type[User]:
+    """The user class of one process's people, each of whom is `live`."""
 
     class PersonOnline(User):
         """One person of the crowd."""
@@ -29,7 +30,7 @@ def person_user(crowd: Crowd) -> type[User]:
 
         @task
         def live(self) -> None:
-            crowd.live(crowd.next_person())
+            live()
             raise StopUser
 
     return PersonOnline
@@ -37,8 +38,8 @@ def person_user(crowd: Crowd) -> type[User]:
 
 def feed(stats: RequestStats, recorder: Recorder) -> None:
     """Merge what the recorder has counted since the last call into Locust's statistics."""
-    for operation in (LOGIN, SEND):
-        second = recorder.take_second(operation)
+    for number, operation in enumerate(OPERATIONS):
+        second = recorder.take_second(number)
         if not second.answered:
             continue
         now = time.time()
@@ -48,7 +49,7 @@ def feed(stats: RequestStats, recorder: Recorder) -> None:
         fresh.last_request_timestamp = now
         fresh.num_reqs_per_sec = defaultdict(int, {int(now): second.answered})
         fresh.num_fail_per_sec = defaultdict(int, {int(now): second.failed} if second.failed else {})
-        response_ms = np.frombuffer(second.response_us, dtype=np.int64) // 1000
+        response_ms = second.response_us // 1000
         if len(response_ms):
             fresh.total_response_time = int(response_ms.sum())
             fresh.min_response_time = int(response_ms.min())

@@ -1,9 +1,9 @@
 """What a message's id says, so that every arrival can be judged from itself alone.
 
 `RUN.PRODUCER.CONVERSATION.SEQUENCE.INTENDED.CRC` in lower-case hexadecimal: the run; the load process
-that made it; sender and addressee as one number; its place in the producer's journal; the intended
-start in µs from the trial's origin; the CRC-32 of the body. Within one conversation the sequence
-only grows, which is what order is judged by.
+that made it; sender and addressee, or sender and group, as one number; its place in the producer's
+journal; the intended start in µs from the trial's origin; the CRC-32 of the body. Within one
+conversation the sequence only grows, which is what order is judged by.
 """
 
 import zlib
@@ -39,6 +39,11 @@ class MessageId(NamedTuple):
 def conversation(sender: int, addressee: int, people: int) -> int:
     """One number for the direction sender -> addressee among `people`."""
     return sender * people + addressee
+
+
+def group_conversation(sender: int, group: int, people: int) -> int:
+    """One number for what `sender` says in `group`, apart from all those between two people."""
+    return people * people + group * people + sender
 
 
 def crc_of(body: str) -> int:

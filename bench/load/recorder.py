@@ -1,68 +1,73 @@
-"""Every operation's fate, in bins of time, with bounded memory.
+"""Every operation's fate in one load process, with bounded memory and hardly any work at the moment itself.
+
+While load runs, an operation is a row of five numbers: what it is, when it was intended, sent and done,
+and how it ended. The schedule lays rows out thousands at a time; sending appends one number, answering
+writes two. Rows are counted into bins and histograms later, thousands at once with numpy, which costs a
+tenth of counting each as it comes; and in pieces of a fraction of a millisecond, between which messages
+can leave on time.
 
 An operation belongs to the bin of its *intended* start, and so do its response, service and lag
 times: an outage shows as the arrivals it spoilt. Only what has no intended moment of its own, the
 delivery at the addressee and the counts by the clock, belongs to the bin in which it happens.
 
-A bin is settled once every operation in it is answered or timed out: then its histograms and its row
-are written and its samples let go. So memory holds no more than the timeout's worth of samples.
-
-Latencies are kept as plain integers and counted into an HdrHistogram a bin at a time: `record_value`
-for each one would cost ten times as much.
+A bin is settled once every operation in it is answered or timed out: then it is given out and its
+rows are let go. So memory holds no more than the timeout's worth of rows.
 """
 
-import csv
+import itertools
+import operator
 from array import array
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field, fields
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
-from bench.histograms import LOG_HEADER, encode_line
-from bench.plan import PlannedStage
+from bench.histograms import Histogram, counts_of
+from bench.load.settled import Counts, SettledBin
 from bench.records import (
     HIGHEST_LATENCY_US,
     LOWEST_LATENCY_US,
-    HistogramTag,
+    OPERATIONS,
     Measure,
     Outcome,
-    TimelineRow,
 )
 
-SEND = "send"
-LOGIN = "login"
-BEFORE = "login"
-AFTER = "drain"
+LOGIN, SEND, GROUP_SEND, SYNC, PRESENCE = range(len(OPERATIONS))
+"""The operations by number, as rows hold them."""
+MESSAGES = frozenset({SEND, GROUP_SEND})
+"""Those whose acknowledgements are transactions."""
+FLYING, OK, FAILED, UNKNOWN, SHED = range(5)
+PIECE = 2_048
+"""How many rows are counted at once: about a third of a millisecond's work."""
 
-
-def _samples() -> "array[int]":
-    return array("q")
+_NOTHING = np.zeros(0, dtype=np.int64)
+Longs = npt.NDArray[np.int64]
+Give = Callable[[Sequence[SettledBin], int], None]
+"""Takes the bins that have settled, and the index before which all have."""
 
 
 @dataclass(slots=True)
 class _Bin:
-    """What happened in one bin of one operation; `samples` are µs by outcome and measure."""
+    """One bin of one operation while it fills: its counts, and bucket counts by outcome and measure."""
 
-    offered: int = 0
-    sent: int = 0
-    shed: int = 0
-    ok: int = 0
-    failed: int = 0
-    unknown: int = 0
-    on_time: int = 0
-    acknowledged_in_bin: int = 0
-    delivered_in_bin: int = 0
-    attempts: int = 0
-    answers: int = 0
-    samples: "dict[tuple[Outcome, Measure], array[int]]" = field(default_factory=dict)
+    counts: list[int] = field(default_factory=lambda: [0] * len(Counts._fields))
+    latencies: dict[tuple[Outcome, Measure], Longs] = field(default_factory=dict)
 
-    def sample(self, outcome: Outcome, measure: Measure, value_us: int) -> None:
-        kept = self.samples.get((outcome, measure))
-        if kept is None:
-            kept = self.samples[outcome, measure] = _samples()
-        kept.append(value_us)
+    def add(self, name: str, count: int) -> None:
+        self.counts[_COUNT[name]] += count
+
+    def count_in(self, key: tuple[Outcome, Measure], values_us: Longs) -> None:
+        fresh = counts_of(values_us)
+        kept = self.latencies.get(key)
+        if kept is None or len(kept) < len(fresh):
+            kept, fresh = fresh, kept if kept is not None else fresh[:0]
+            self.latencies[key] = kept
+        kept[: len(fresh)] += fresh
+
+
+_COUNT = {name: place for place, name in enumerate(Counts._fields)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,62 +76,58 @@ class Second:
 
     answered: int
     failed: int
-    response_us: "array[int]"
+    response_us: Longs
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts since the trial began, for whoever watches. Sends only."""
+    """Counts since the trial began, for whoever watches. Messages only: sends and group sends."""
 
-    offered: int
-    acknowledged: int
-    failed: int
-    unknown: int
-    shed: int
-    delivered: int
-    in_flight: int
+    offered: int = 0
+    acknowledged: int = 0
+    failed: int = 0
+    unknown: int = 0
+    shed: int = 0
+    delivered: int = 0
+    in_flight: int = 0
 
 
 class Recorder:
     """The record of one trial in one load process. Times given in are CLOCK_MONOTONIC ns."""
 
-    def __init__(
-        self,
-        generation: str,
-        trial: int,
-        stages: Sequence[PlannedStage],
-        *,
-        bin_width_s: float,
-        timeout_s: float,
-        slo_ms: float,
-        timeline: TextIO,
-        hlog: TextIO,
-    ) -> None:
-        self._generation = generation
-        self._trial = trial
-        self._stages = stages
+    def __init__(self, give: Give, *, bin_width_s: float, timeout_s: float, slo_ms: float) -> None:
+        self._give = give
         self._width_ns = round(bin_width_s * 1e9)
-        self._width_s = bin_width_s
         self._timeout_ns = round(timeout_s * 1e9)
         self._slo_ns = round(slo_ms * 1e6)
-        self._timeline = csv.writer(timeline, lineterminator="\n")
-        self._timeline.writerow([column.name for column in fields(TimelineRow)])
-        self._timeline_file = timeline
-        self._hlog = hlog
-        hlog.write(LOG_HEADER)
         self._origin_ns: int | None = None
         self._early_logins: list[tuple[int, int, bool]] = []
-        self._bins: dict[str, dict[int, _Bin]] = {SEND: {}, LOGIN: {}}
-        self._next_to_settle: int | None = None
-        self._backlog = 0
-        self._flying: dict[int, tuple[int, int]] = {}
-        self._departures: deque[tuple[int, int]] = deque()
-        self._timed_out: set[int] = set()
-        self._fresh = {name: [0, 0] for name in self._bins}
-        self._fresh_us = {name: _samples() for name in self._bins}
+        # The rows, by sequence less _first. Of `_sent`, -1 is never, and rows beyond its end are only
+        # laid out; times are ns from the origin.
+        self._first = 0
+        self._operation = bytearray()
+        self._outcome = bytearray()
+        self._intended = array("q")
+        self._sent = array("q")
+        self._done = array("q")
+        # What happened by the clock since it was last counted.
+        self._answers = array("q")
+        self._late_answers: list[tuple[int, int, bool]] = []
+        self._delivery_at = array("q")
+        self._delivery_ns = array("q")
+        self._delivery_kind = bytearray()
+        # How far the rows are counted: by sent time, by timeout, by fate.
+        self._departed = 0
+        self._overdue = 0
+        self._counted = 0
+        self._bins: dict[tuple[int, int], _Bin] = {}
+        self._settled_until: int | None = None
+        self._fresh: dict[int, list[Any]] = {number: [0, 0, []] for number in range(len(OPERATIONS))}
+        self._late = 0
+        self._late_operation: dict[int, int] = {}
+        self.in_flight = 0
         self.negative = 0
-        self._offered = self._acknowledged = self._failed = self._unknown = 0
-        self._shed = self._delivered = 0
+        self._totals = dict.fromkeys(("offered", "acknowledged", "failed", "unknown", "shed", "delivered"), 0)
 
     @property
     def origin_ns(self) -> int:
@@ -135,34 +136,24 @@ class Recorder:
         return self._origin_ns
 
     @property
-    def in_flight(self) -> int:
-        """Sends that are neither answered nor timed out."""
-        return len(self._flying)
+    def next_sequence(self) -> int:
+        """The sequence of the next operation that is sent or shed."""
+        return self._first + len(self._sent)
 
     @property
     def unanswered(self) -> int:
-        """Sends that no answer has come to, timed out or not: the backlog."""
-        return len(self._flying) + len(self._timed_out)
+        """Operations that no answer has come to, timed out or not: the backlog."""
+        return self.in_flight + self._late
 
     def totals(self) -> Totals:
-        """Counts of sends so far."""
-        return Totals(
-            self._offered,
-            self._acknowledged,
-            self._failed,
-            self._unknown,
-            self._shed,
-            self._delivered,
-            len(self._flying),
-        )
+        """Counts of messages, as of the last settling but for what is in flight."""
+        return Totals(**self._totals, in_flight=self.in_flight)
 
-    def take_second(self, operation: str) -> Second:
-        """The answers of one operation since this was last asked."""
-        answered, failed = self._fresh[operation]
-        response_us = self._fresh_us[operation]
-        self._fresh[operation] = [0, 0]
-        self._fresh_us[operation] = _samples()
-        return Second(answered, failed, response_us)
+    def take_second(self, operation: int) -> Second:
+        """The answers of one operation since this was last asked, as of the last settling."""
+        answered, failed, parts = self._fresh[operation]
+        self._fresh[operation] = [0, 0, []]
+        return Second(answered, failed, np.concatenate(parts) if parts else _NOTHING)
 
     def begin(self, origin_ns: int) -> None:
         """Fix the trial's origin. Logins recorded before it are binned now, at negative times."""
@@ -171,189 +162,278 @@ class Recorder:
             self.login(intended_ns, done_ns, ok=ok)
         self._early_logins.clear()
 
-    def phase(self, t_s: float) -> str:
-        """The phase at `t_s`: `login` before the first stage, `drain` after the last."""
-        if t_s < 0:
-            return BEFORE
-        for stage in self._stages:
-            if t_s < stage.end_s:
-                return stage.name
-        return AFTER
-
     def login(self, intended_ns: int, done_ns: int, *, ok: bool) -> None:
-        """A person came online, or was refused."""
+        """A person came online, or back, or was refused; of no schedule, so told when it is over."""
         if self._origin_ns is None:
             self._early_logins.append((intended_ns, done_ns, ok))
             return
-        at = self._bin(LOGIN, intended_ns)
-        at.offered += 1
-        at.sent += 1
-        outcome: Outcome = "ok" if ok else "failed"
-        at.ok += ok
-        at.failed += not ok
-        at.on_time += ok and done_ns - intended_ns <= self._slo_ns
-        self._bin(LOGIN, done_ns).acknowledged_in_bin += ok
-        self._respond(LOGIN, at, outcome, self._us(done_ns - intended_ns))
+        took_ns, done_ns = done_ns - intended_ns, done_ns - self._origin_ns
+        at = self._bin(self._index(intended_ns - self._origin_ns), LOGIN)
+        at.add("offered", 1)
+        at.add("sent", 1)
+        at.add("ok" if ok else "failed", 1)
+        at.add("on_time", ok and took_ns <= self._slo_ns)
+        self._bin(self._index(done_ns), LOGIN).add("acknowledged_in_bin", ok)
+        took_us = self._us(np.array([took_ns]))
+        at.count_in(("ok" if ok else "failed", "response"), took_us)
+        self._freshen(LOGIN, 1, not ok, took_us)
 
-    def shed(self, intended_ns: int) -> None:
-        """An arrival of the schedule that was not sent, because too many are in flight."""
-        at = self._bin(SEND, intended_ns)
-        at.offered += 1
-        at.shed += 1
-        self._offered += 1
-        self._shed += 1
+    def lay_out(self, operations: Sequence[int], intended_ns: Longs) -> None:
+        """Rows for what the schedule asks for next, in ns from the origin, which must never fall."""
+        self._operation += bytes(operations)
+        self._outcome += bytes(len(operations))  # FLYING
+        self._intended.frombytes(intended_ns.astype(np.int64).tobytes())
+        self._done.frombytes(bytes(8 * len(operations)))
 
-    def sent(self, sequence: int, intended_ns: int, sent_ns: int) -> None:
-        """A message left; exactly one of answered() and the timeout settles it."""
-        at = self._bin(SEND, intended_ns)
-        at.offered += 1
-        at.sent += 1
-        self._bin(SEND, sent_ns).attempts += 1
-        self._offered += 1
-        self._flying[sequence] = (intended_ns, sent_ns)
-        self._departures.append((sequence, intended_ns))
+    def sent(self, now_ns: int) -> int:
+        """The operation of the next row begins now; its sequence."""
+        sequence = self._first + len(self._sent)
+        self._sent.append(now_ns - self._origin_ns)  # type: ignore[operator]  # nothing is sent before begin()
+        self.in_flight += 1
+        return sequence
 
-    def answered(self, sequence: int, now_ns: int, *, ok: bool) -> bool:
-        """The server answered a send; False where it had been answered before (a resend's second answer)."""
-        flight = self._flying.pop(sequence, None)
-        if flight is None:
-            if sequence not in self._timed_out:
-                return False
-            self._timed_out.discard(sequence)  # too late to be more than unknown
-            at = self._bin(SEND, now_ns)
-            at.answers += 1
-            at.acknowledged_in_bin += ok
-            self._acknowledged += ok
-            self._fresh[SEND][0] += 1
-            self._fresh[SEND][1] += not ok
-            return True
-        intended_ns, sent_ns = flight
-        at = self._bin(SEND, intended_ns)
-        outcome: Outcome = "ok" if ok else "failed"
-        if ok:
-            at.ok += 1
-            at.on_time += now_ns - intended_ns <= self._slo_ns
-            self._acknowledged += 1
-        else:
-            at.failed += 1
-            self._failed += 1
-        self._respond(SEND, at, outcome, self._us(now_ns - intended_ns))
-        at.sample(outcome, "service", self._us(now_ns - sent_ns))
-        at.sample(outcome, "lag", self._us(sent_ns - intended_ns))
-        now = self._bin(SEND, now_ns)
-        now.answers += 1
-        now.acknowledged_in_bin += ok
-        return True
+    def shed(self) -> None:
+        """The operation of the next row is not sent, because too many are in flight."""
+        self._outcome[len(self._sent)] = SHED
+        self._sent.append(-1)
 
-    def delivered(self, intended_ns: int, now_ns: int) -> None:
-        """A message reached its addressee for the first time."""
-        at = self._bin(SEND, now_ns)
-        at.delivered_in_bin += 1
-        self._delivered += 1
-        at.sample("ok", "delivery", self._us(now_ns - intended_ns))
+    def answered(self, sequence: int, now_ns: int, ok: bool) -> None:
+        """The server answered, for the first time."""
+        row = sequence - self._first
+        if row >= 0 and self._outcome[row] == FLYING:
+            self._outcome[row] = OK if ok else FAILED
+            self._done[row] = now_ns - self._origin_ns  # type: ignore[operator]
+            self.in_flight -= 1
+            self._answers.append(sequence)
+        else:  # too late to be more than unknown
+            self._late -= 1
+            operation = self._operation[row] if row >= 0 else self._late_operation.pop(sequence)
+            self._late_answers.append((now_ns - self.origin_ns, operation, ok))
 
-    def settle(self, now_ns: int) -> None:
-        """Time out what is overdue, and write the bins in which nothing can change any more."""
-        assert self._origin_ns is not None
-        while self._departures and now_ns - self._departures[0][1] > self._timeout_ns:
-            sequence, intended_ns = self._departures.popleft()
-            self._give_up(sequence, intended_ns)
-        horizon = (now_ns - self._timeout_ns - self._origin_ns) // self._width_ns
-        self._write_until(horizon)
+    def delivered(self, operation: int, intended_ns: int, now_ns: int) -> None:
+        """A message reached one of those it is for, for the first time."""
+        self._delivery_at.append(now_ns - self._origin_ns)  # type: ignore[operator]
+        self._delivery_ns.append(now_ns - intended_ns)
+        self._delivery_kind.append(operation)
+
+    def settle(self, now_ns: int) -> Iterator[None]:
+        """Count what is new, time out what is overdue, give out the bins in which nothing changes any more.
+
+        A generator: between its pieces of work others may run. Exhaust it before calling it again.
+        """
+        now_ns -= self.origin_ns
+        yield from self._time_out(now_ns - self._timeout_ns)
+        yield from self._count_by_clock()
+        horizon = self._index(now_ns - self._timeout_ns)
+        yield from self._count_rows(horizon * self._width_ns)
+        yield from self._give_out(horizon)
 
     def close(self, now_ns: int) -> None:
-        """Write all that is left; sends still in flight count as unknown."""
-        while self._departures:
-            sequence, intended_ns = self._departures.popleft()
-            self._give_up(sequence, intended_ns)
-        if self._origin_ns is not None:
-            self._write_until((now_ns - self._origin_ns) // self._width_ns + 1)
-        self._timeline_file.flush()
-        self._hlog.flush()
-
-    def _respond(self, operation: str, at: _Bin, outcome: Outcome, response_us: int) -> None:
-        at.sample(outcome, "response", response_us)
-        self._fresh_us[operation].append(response_us)
-        fresh = self._fresh[operation]
-        fresh[0] += 1
-        fresh[1] += outcome != "ok"
-
-    def _give_up(self, sequence: int, intended_ns: int) -> None:
-        flight = self._flying.pop(sequence, None)
-        if flight is None:
+        """Give out all that is left; what is still in flight counts as unknown."""
+        if self._origin_ns is None:
             return
-        self._timed_out.add(sequence)
-        self._unknown += 1
-        at = self._bin(SEND, intended_ns)
-        at.unknown += 1
-        at.sample("unknown", "lag", self._us(flight[1] - intended_ns))
+        del self._operation[len(self._sent) :], self._outcome[len(self._sent) :]  # laid out, never reached
+        del self._intended[len(self._sent) :], self._done[len(self._sent) :]
+        end_ns = 1 + max(now_ns - self._origin_ns, self._intended[-1] if self._intended else 0)
+        for work in (self._time_out(end_ns), self._count_by_clock(), self._count_rows(end_ns)):
+            for _ in work:
+                pass
+        last = max((index for index, _ in self._bins), default=0)
+        for _ in self._give_out(max(last, self._index(end_ns)) + 1):
+            pass
 
-    def _bin(self, operation: str, t_ns: int) -> _Bin:
-        assert self._origin_ns is not None
-        bins = self._bins[operation]
-        index = (t_ns - self._origin_ns) // self._width_ns
-        if self._next_to_settle is not None and index < self._next_to_settle:
-            index = self._next_to_settle  # later than the timeout allows: counted, if a bin late
-        at = bins.get(index)
+    def _time_out(self, intended_before_ns: int) -> Iterator[None]:
+        while self._overdue < len(self._sent) and self._intended[self._overdue] < intended_before_ns:
+            end = min(self._overdue + PIECE, len(self._sent))
+            intended = np.frombuffer(self._intended[self._overdue : end], dtype=np.int64)
+            end = self._overdue + int(np.searchsorted(intended, intended_before_ns))
+            outcome = np.frombuffer(self._outcome[self._overdue : end], dtype=np.uint8)
+            silent = np.flatnonzero(outcome == FLYING)
+            for row in (silent + self._overdue).tolist():
+                self._outcome[row] = UNKNOWN
+                self._totals["unknown"] += self._operation[row] in MESSAGES
+            self.in_flight -= len(silent)
+            self._late += len(silent)
+            self._overdue = end
+            yield
+
+    def _count_by_clock(self) -> Iterator[None]:
+        """Departures, answers and deliveries since the last time, each into the bin in which it happened."""
+        answers, deliveries = len(self._answers), len(self._delivery_at)
+        departed = len(self._sent)
+        while self._departed < departed:
+            self._count_departures(min(self._departed + PIECE, departed))
+            yield
+        while answers > 0:
+            self._count_answers(min(answers, PIECE))
+            answers -= PIECE
+            yield
+        while deliveries > 0:
+            self._count_deliveries(min(deliveries, PIECE))
+            deliveries -= PIECE
+            yield
+        late, self._late_answers = self._late_answers, []
+        for at_ns, number, ok in late:
+            at = self._bin(self._index(at_ns), number)
+            at.add("answers", 1)
+            at.add("acknowledged_in_bin", ok)
+            self._freshen(number, 1, not ok, _NOTHING)
+            if number in MESSAGES:
+                self._totals["acknowledged" if ok else "failed"] += 1
+
+    def _count_departures(self, end: int) -> None:
+        sent_ns = np.frombuffer(self._sent[self._departed : end], dtype=np.int64)
+        operation = np.frombuffer(self._operation[self._departed : end], dtype=np.uint8)
+        self._departed = end
+        left = sent_ns >= 0
+        for index, number, count in self._tally(sent_ns[left], operation[left]):
+            self._bin(index, number).add("attempts", count)
+        for number in MESSAGES:
+            offered = operation == number
+            self._totals["offered"] += int(np.count_nonzero(offered))
+            self._totals["shed"] += int(np.count_nonzero(offered & ~left))
+
+    def _count_answers(self, many: int) -> None:
+        row = np.frombuffer(self._answers[:many], dtype=np.int64) - self._first
+        del self._answers[:many]
+        low, high = int(row.min()), int(row.max()) + 1
+        row -= low
+        done_ns = np.frombuffer(self._done[low:high], dtype=np.int64)[row]
+        intended_ns = np.frombuffer(self._intended[low:high], dtype=np.int64)[row]
+        operation = np.frombuffer(self._operation[low:high], dtype=np.uint8)[row]
+        ok = np.frombuffer(self._outcome[low:high], dtype=np.uint8)[row] == OK
+        for index, code, count in self._tally(done_ns, operation << 1 | ok):
+            number, well = code >> 1, code & 1
+            at = self._bin(index, number)
+            at.add("answers", count)
+            at.add("acknowledged_in_bin", count * well)
+            if number in MESSAGES:
+                self._totals["acknowledged" if well else "failed"] += count
+        took_us = np.maximum((done_ns - intended_ns) // 1000, LOWEST_LATENCY_US)
+        for number in np.flatnonzero(np.bincount(operation)).tolist():
+            own = operation == number
+            self._freshen(number, int(own.sum()), int(np.count_nonzero(own & ~ok)), took_us[own])
+
+    def _count_deliveries(self, many: int) -> None:
+        at_ns = np.frombuffer(self._delivery_at[:many], dtype=np.int64)
+        took_us = self._us(np.frombuffer(self._delivery_ns[:many], dtype=np.int64))
+        kind = np.frombuffer(self._delivery_kind[:many], dtype=np.uint8)
+        del self._delivery_at[:many], self._delivery_ns[:many], self._delivery_kind[:many]
+        self._totals["delivered"] += many
+        index_of = at_ns // self._width_ns
+        for index, number, count in self._tally(at_ns, kind):
+            at = self._bin(index, number)
+            at.add("delivered_in_bin", count)
+            at.count_in(("ok", "delivery"), took_us[(index_of == index) & (kind == number)])
+
+    def _count_rows(self, intended_before_ns: int) -> Iterator[None]:
+        """The rows of bins that have settled, by their fate; then let them go."""
+        while self._counted < self._overdue and self._intended[self._counted] < intended_before_ns:
+            end = min(self._counted + PIECE, self._overdue)
+            intended_ns = np.frombuffer(self._intended[self._counted : end], dtype=np.int64)
+            index = self._index(int(intended_ns[0]))
+            many = int(np.searchsorted(intended_ns, min((index + 1) * self._width_ns, intended_before_ns)))
+            rows = slice(self._counted, self._counted + many)
+            self._count_piece(self._open_index(index), rows, intended_ns[:many])
+            self._counted += many
+            yield
+        done = min(self._counted, self._departed)
+        if done:
+            outcome = np.frombuffer(self._outcome[:done], dtype=np.uint8)
+            for row in np.flatnonzero(outcome == UNKNOWN).tolist():
+                self._late_operation[self._first + row] = self._operation[row]
+            del self._operation[:done], self._outcome[:done]
+            del self._intended[:done], self._sent[:done], self._done[:done]
+            self._first += done
+            self._counted -= done
+            self._departed -= done
+            self._overdue -= done
+
+    def _count_piece(self, index: int, rows: slice, intended_ns: Longs) -> None:
+        operation = np.frombuffer(self._operation[rows], dtype=np.uint8)
+        outcome = np.frombuffer(self._outcome[rows], dtype=np.uint8)
+        sent_ns = np.frombuffer(self._sent[rows], dtype=np.int64)
+        done_ns = np.frombuffer(self._done[rows], dtype=np.int64)
+        answered = (outcome == OK) | (outcome == FAILED)
+        response_us = self._us_where(done_ns - intended_ns, answered)
+        service_us = self._us_where(done_ns - sent_ns, answered)
+        lag_us = self._us_where(sent_ns - intended_ns, outcome != SHED)
+        for number in np.flatnonzero(np.bincount(operation)).tolist():
+            at = self._bin(index, number)
+            own = operation == number
+            fates = np.bincount(outcome[own], minlength=SHED + 1).tolist()
+            at.add("offered", sum(fates))
+            at.add("sent", sum(fates) - fates[SHED])
+            at.add("shed", fates[SHED])
+            at.add("ok", fates[OK])
+            at.add("failed", fates[FAILED])
+            at.add("unknown", fates[UNKNOWN])
+            well = own & (outcome == OK)
+            on_time = (done_ns - intended_ns)[well] <= self._slo_ns
+            at.add("on_time", int(np.count_nonzero(on_time)))
+            for code, name in ((OK, "ok"), (FAILED, "failed"), (UNKNOWN, "unknown")):
+                if not fates[code]:
+                    continue
+                chosen = own & (outcome == code)
+                key = cast(Outcome, name)
+                at.count_in((key, "lag"), lag_us[chosen])
+                if code != UNKNOWN:
+                    at.count_in((key, "response"), response_us[chosen])
+                    at.count_in((key, "service"), service_us[chosen])
+
+    def _give_out(self, horizon: int) -> Iterator[None]:
+        """The bins before `horizon`, those of one moment at a time."""
+        keys = sorted(key for key in self._bins if key[0] < horizon)
+        for index, of_index in itertools.groupby(keys, key=operator.itemgetter(0)):
+            settled_until = self._settle_until(index + 1)
+            given = []
+            for key in of_index:
+                at = self._bins.pop(key)
+                latencies = {tag: Histogram.of_counts(counts) for tag, counts in at.latencies.items()}
+                given.append(SettledBin(index, OPERATIONS[key[1]], Counts(*at.counts), latencies))
+            self._give(given, settled_until)
+            yield
+        self._give((), self._settle_until(horizon))
+
+    def _settle_until(self, index: int) -> int:
+        self._settled_until = max(index, index if self._settled_until is None else self._settled_until)
+        return self._settled_until
+
+    def _freshen(self, operation: int, answered: int, failed: int, response_us: Longs) -> None:
+        fresh = self._fresh[operation]
+        fresh[0] += answered
+        fresh[1] += failed
+        fresh[2].append(response_us)
+
+    def _tally(self, at_ns: Longs, kind: npt.NDArray[np.uint8]) -> Iterator[tuple[int, int, int]]:
+        """How many there are for each bin index and kind."""
+        if not len(at_ns):
+            return
+        keys = (at_ns // self._width_ns) * 256 + kind
+        lowest = int(keys.min())
+        counts = np.bincount(keys - lowest)
+        for above in np.flatnonzero(counts).tolist():
+            yield (lowest + above) >> 8, (lowest + above) & 255, int(counts[above])
+
+    def _index(self, t_ns: int) -> int:
+        return t_ns // self._width_ns
+
+    def _open_index(self, index: int) -> int:
+        """The bin, or the first that is still open where it has settled: counted, if a bin late."""
+        return index if self._settled_until is None else max(index, self._settled_until)
+
+    def _bin(self, index: int, operation: int) -> _Bin:
+        key = self._open_index(index), operation
+        at = self._bins.get(key)
         if at is None:
-            at = bins[index] = _Bin()
+            at = self._bins[key] = _Bin()
         return at
 
-    def _write_until(self, horizon: int) -> None:
-        indices = sorted({index for bins in self._bins.values() for index in bins if index < horizon})
-        for index in indices:
-            for operation in (LOGIN, SEND):
-                at = self._bins[operation].pop(index, None)
-                if at is not None:
-                    self._write(index, operation, at)
-        if self._next_to_settle is None or horizon > self._next_to_settle:
-            self._next_to_settle = horizon
+    def _us(self, delta_ns: Longs) -> Longs:
+        """The deltas in µs within the histogram's range; negative ones are counted and taken for 1 µs."""
+        self.negative += int(np.count_nonzero(delta_ns < 0))
+        return np.clip(delta_ns // 1000, LOWEST_LATENCY_US, HIGHEST_LATENCY_US)
 
-    def _write(self, index: int, operation: str, at: _Bin) -> None:
-        start_s = round(index * self._width_s, 6)
-        phase = self.phase(start_s + self._width_s / 2)
-        if operation == SEND:
-            self._backlog += at.attempts - at.answers
-        for (outcome, measure), values in at.samples.items():
-            tag = HistogramTag(self._generation, self._trial, phase, operation, outcome, measure)
-            counted = np.frombuffer(values, dtype=np.int64)
-            self._hlog.write(encode_line(tag, start_s, self._width_s, counted))
-        row = TimelineRow(
-            generation=self._generation,
-            trial=self._trial,
-            phase=phase,
-            bin_start_s=start_s,
-            bin_width_s=self._width_s,
-            operation=operation,
-            offered=at.offered,
-            sent=at.sent,
-            shed=at.shed,
-            ok=at.ok,
-            failed=at.failed,
-            unknown=at.unknown,
-            on_time=at.on_time,
-            acknowledged_in_bin=at.acknowledged_in_bin,
-            delivered_in_bin=at.delivered_in_bin,
-            backlog=self._backlog if operation == SEND else 0,
-            response_p50_ms=_percentile_ms(at.samples.get(("ok", "response")), 0.50),
-            response_p95_ms=_percentile_ms(at.samples.get(("ok", "response")), 0.95),
-            response_p99_ms=_percentile_ms(at.samples.get(("ok", "response")), 0.99),
-            delivery_p95_ms=_percentile_ms(at.samples.get(("ok", "delivery")), 0.95),
-            lag_p99_ms=_percentile_ms(at.samples.get(("ok", "lag")), 0.99),
-        )
-        self._timeline.writerow(["" if value is None else value for value in astuple(row)])
-
-    def _us(self, delta_ns: int) -> int:
-        """The delta in µs within the histogram's range; a negative one is counted and taken for 1 µs."""
-        if delta_ns < 0:
-            self.negative += 1
-        return min(max(delta_ns // 1000, LOWEST_LATENCY_US), HIGHEST_LATENCY_US)
-
-
-def _percentile_ms(values_us: "array[int] | None", quantile: float) -> float | None:
-    """The quantile in ms, by nearest rank; None where fewer than ten samples lie beyond it."""
-    if values_us is None or len(values_us) * (1 - quantile) < 10:
-        return None
-    ordered = np.frombuffer(values_us, dtype=np.int64)
-    value = np.quantile(ordered, quantile, method="inverted_cdf")
-    return float(round(float(value) / 1000, 3))
+    def _us_where(self, delta_ns: Longs, real: npt.NDArray[np.bool_]) -> Longs:
+        """As `_us`, of the deltas that are `real`; what stands in the places of the others means nothing."""
+        return self._us(np.where(real, delta_ns, 0))

@@ -9,7 +9,8 @@ import pytest
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.topology import Site, Topology
 
-PEOPLE = {"count": 8, "password": "open sesame"}
+COUNT = 8
+PEOPLE = {"count": COUNT, "password": "open sesame"}
 
 
 class Running:

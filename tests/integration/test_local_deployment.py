@@ -94,7 +94,7 @@ async def test_a_node_owned_by_another_is_killed_and_comes_back_by_itself(tmp_pa
             while deployment.pid("message-1") in {None, before}:
                 await asyncio.sleep(0.01)
         pids = [pid for pid in deployment.nodes().values() if pid is not None]
-        assert len(pids) == 11
+        assert len(pids) == 12
     assert all(gone(pid) for pid in pids)
 
 

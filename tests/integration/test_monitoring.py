@@ -9,7 +9,8 @@ import re
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from bench.deployment.local import lay_out, noop
 from bench.deployment.local.topology import Site, Topology
 from bench.generations import GENERATIONS
-from bench.load.clients import Acknowledged, Connection, Delivered, Message, Refused
+from bench.load.clients import Request
 from bench.load.crowd import connect_with
 from bench.programs import find as find_program
 from bench.records import Person
 from tests.integration.conftest import PEOPLE, Running
 from tests.integration.prometheus import scraping
+from tests.unit.clients.ear import Ear, message
 
 MONITORING = Path(__file__).resolve().parents[2] / "monitoring"
 DASHBOARD = MONITORING / "grafana" / "dashboards" / "threegen.json"
@@ -42,7 +44,10 @@ TOLD_OF_A_TALK = {
     ("threegen_messages_acknowledged_total",): ROUND + 1,
     ("threegen_messages_refused_total",): 1,
     ("threegen_messages_duplicated_total",): 1,
-    ("threegen_messages_delivered_total",): ROUND,
+    ("threegen_group_sends_total",): 1,
+    ("threegen_syncs_total",): 1,
+    ("threegen_presence_changes_total",): 1,
+    ("threegen_messages_delivered_total",): ROUND + 1,
 }
 """How much each counter grows by, whatever the generation."""
 
@@ -74,41 +79,44 @@ def filled_in(query: str, generation: str) -> str:
 def talk(running: Running, client: str, round_number: int) -> Iterator[None]:
     """Two people log in, one sends the other ROUND messages, one of them twice, and one to nobody.
 
-    They stay for the duration, and the other goes on listening.
+    Then they say something to their group, sync, and show that they are away. They stay for the duration.
     """
-    ids = {f"{round_number}-{i}" for i in range(ROUND)}
+    connect = connect_with(client)
+    one, other = (connect(Person(n, f"u{n}", str(PEOPLE["password"]))) for n in (0, 1))
+    to_one, to_other = Ear(), Ear()
+    ids = [f"{round_number}-{i}" for i in range(ROUND)]
+    nobody, in_group, sync, away = (f"{round_number}-{what}" for what in ("nobody", "group", "sync", "away"))
     with gevent.Timeout(PATIENCE_S):
-        one, other = (connect_with(client)(Person(n, f"u{n}", str(PEOPLE["password"]))) for n in (0, 1))
-        other.open(running.endpoints[-1])
-        one.open(running.endpoints[0])
-        for message_id in sorted(ids):
-            one.send(Message(message_id, "u1", "Watson, come here"))
-        await_all(one, Acknowledged, ids)
-        again, to_nobody = min(ids), f"{round_number}-to-nobody"
-        one.send(Message(again, "u1", "Watson, come here"))
-        await_all(one, Acknowledged, {again})
-        one.send(Message(to_nobody, f"u{PEOPLE['count']}", "Anybody?"))
-        await_all(one, Refused, {to_nobody})
-        await_all(other, Delivered, ids)
-    listening = gevent.spawn(await_all, other, Delivered, {"what never comes"})
+        other.open(running.endpoints[-1], to_other)
+        one.open(running.endpoints[0], to_one)
+        for message_id in (*ids, ids[0]):
+            one.send(message(message_id, "u1", "Watson, come here"))
+        assert sorted(to_one.hear(ROUND + 1)) == sorted(("acknowledged", i) for i in (*ids, ids[0]))
+        one.send(message(nobody, f"u{PEOPLE['count']}", "Anybody?"))
+        assert to_one.hear(1)[0][:2] == ("refused", nobody)
+        for request in (
+            Request("group_send", in_group, "g0", "All of you", 0),
+            Request("sync", sync, "", "", 0),
+            Request("presence", away, "away", "", 0),
+        ):
+            one.send(request)
+            assert to_one.hear(1) == [("acknowledged", request.request_id)]
+        left = {*ids, in_group}
+        while left:  # what earlier rounds left may come again to who is new
+            left.discard(to_other.hear(1)[0][1])
     try:
         yield
     finally:
-        listening.kill()
         one.close()
         other.close()
 
 
-def await_all(
-    connection: Connection, kind: type[Acknowledged | Refused | Delivered], ids: Collection[str]
-) -> None:
-    """Return once an event of this kind has come about each of `ids`."""
-    left = set(ids)
-    for event in connection.events():
-        if isinstance(event, kind):
-            left.discard(event.message_id)
-        if not left:
-            return
+@pytest.fixture
+def with_groups(tmp_path: Path) -> Callable[[Site], Site]:
+    """The site, where u0 and u1 are a group besides."""
+    file = tmp_path / "groups.json"
+    file.write_text(json.dumps([[0, 1]]))
+    return lambda site: replace(site, people={**site.people, "groups_file": str(file)})
 
 
 def exposed(running: Running) -> dict[str, str]:
@@ -159,8 +167,10 @@ def test_every_metric_is_named_as_ours_and_as_prometheus_advises(start: Start, g
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_the_same_talk_is_counted_alike_in_every_generation(start: Start, generation: str) -> None:
-    running = start(lambda site: lay_out(generation, site))
+def test_the_same_talk_is_counted_alike_in_every_generation(
+    start: Start, with_groups: Callable[[Site], Site], generation: str
+) -> None:
+    running = start(lambda site: lay_out(generation, with_groups(site)))
     before = totals(exposed(running).values())
     assert before.keys() >= TOLD_OF_A_TALK.keys(), "there before anything is counted"
     with talk(running, GENERATIONS[generation].client, 0):
@@ -175,14 +185,14 @@ def test_the_same_talk_is_counted_alike_in_every_generation(start: Start, genera
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 def test_every_query_of_the_dashboard_has_data_while_its_generation_runs(
-    start: Start, tmp_path: Path, generation: str
+    start: Start, with_groups: Callable[[Site], Site], tmp_path: Path, generation: str
 ) -> None:
     wanted = [
         filled_in(query, generation)
         for query in queries(json.loads(DASHBOARD.read_text()))
         if concerns(query, generation)
     ]
-    running = start(lambda site: lay_out(generation, site))
+    running = start(lambda site: lay_out(generation, with_groups(site)))
     targets = {
         view.name: view.admin_url.removeprefix("http://")
         for view in running.deployment.views()

@@ -1,105 +1,20 @@
 """The sharded generation and its client, with real databases and real deaths."""
 
-import contextlib
-import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import gevent
-import pymysql
 import pytest
 
 from bench.deployment.local.sharded import topology
-from bench.load.clients import (
-    Acknowledged,
-    Connection,
-    ConnectionLost,
-    Delivered,
-    Event,
-    LoginRefused,
-    Message,
-    Refused,
-)
-from bench.load.clients.client import Client
+from bench.load.clients import ConnectionLost, LoginRefused
 from bench.load.clients.http import HttpConnection
-from bench.records import Person
 from services.sharded.routing import shard_of
-from tests.integration.conftest import PEOPLE, Running
-
-SAFETY_S = 30.0
-COUNT = 8
-assert PEOPLE["count"] == COUNT
-
-
-def person(number: int, password: str = str(PEOPLE["password"])) -> Person:
-    return Person(number, f"u{number}", password)
-
-
-class Online:
-    """A person online: what they received, in a greenlet of its own."""
-
-    def __init__(self, number: int, running: Running, endpoint: int) -> None:
-        self.events: list[Event] = []
-        self.client = Client(
-            HttpConnection(person(number)), running.endpoints, first_endpoint=endpoint, seed=number
-        )
-        self.client.open()
-        self._listening = gevent.spawn(self._listen)
-
-    def _listen(self) -> None:
-        for event in self.client.events():
-            self.events.append(event)
-
-    @property
-    def acknowledged(self) -> list[str]:
-        return [event.message_id for event in self.events if isinstance(event, Acknowledged)]
-
-    @property
-    def delivered(self) -> list[str]:
-        return [event.message_id for event in self.events if isinstance(event, Delivered)]
-
-    def close(self) -> None:
-        self.client.close()
-        self._listening.join(5)
-
-
-@contextlib.contextmanager
-def online(running: Running, *people: tuple[int, int]) -> Iterator[list[Online]]:
-    """Clients of (person, api node) pairs."""
-    clients = [Online(number, running, endpoint) for number, endpoint in people]
-    try:
-        yield clients
-    finally:
-        for client in clients:
-            client.close()
-
-
-def until(what: Callable[[], object], timeout_s: float = SAFETY_S) -> None:
-    """Let the greenlets run until `what` holds."""
-    with gevent.Timeout(timeout_s, AssertionError("waited too long")):
-        while not what():
-            gevent.sleep(0.01)
-
-
-def log_events(running: Running, node: str, event: str) -> list[dict[str, Any]]:
-    lines = (running.logs / f"{node}.log").read_text().splitlines()
-    parsed = [json.loads(line) for line in lines if line.startswith("{")]
-    return [line for line in parsed if line["event"] == event]
-
-
-def kill(running: Running, node: str) -> None:
-    pid = running.deployment.pid(node)
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    running.reap(node)
-
-
-def first_event(connection: Connection) -> Event:
-    with gevent.Timeout(SAFETY_S):
-        return next(connection.events())
+from tests.integration.conftest import COUNT, Running
+from tests.integration.sharded import SAFETY_S, Online, ask, kill, log_events, online, person, until
+from tests.unit.clients.ear import Ear, message
 
 
 @pytest.fixture
@@ -119,43 +34,42 @@ def test_people_exchange_messages_across_api_nodes_once_and_in_order(sharded: Ru
 
 def exchange_across_api_nodes(sharded: Running) -> None:
     with pytest.raises(LoginRefused):
-        HttpConnection(person(1, "wrong")).open(sharded.endpoints[0])
+        HttpConnection(person(1, "wrong")).open(sharded.endpoints[0], Ear())
     with online(sharded, (0, 0), (1, 1)) as (ann, bob):
         for i in range(20):
-            ann.client.send(Message(f"a{i}", "u1", f"é'\"\\\0 {i}" * 20))
-            bob.client.send(Message(f"b{i}", "u0", "hello"))
-        until(lambda: len(ann.delivered) == 20 and len(bob.delivered) == 20)
+            ann.send(f"a{i}", "u1", f"é'\"\\\0 {i}" * 20)
+            bob.send(f"b{i}", "u0", "hello")
+        until(lambda: len(ann.received) == 20 and len(bob.received) == 20)
         until(lambda: len(ann.acknowledged) == 20 and len(bob.acknowledged) == 20)
-        assert bob.delivered == [f"a{i}" for i in range(20)]
-        ann.client.send(Message("x", "nobody", ""))
-        until(lambda: Refused("x", "no such addressee") in ann.events)
+        assert bob.received == [f"a{i}" for i in range(20)]
+        ann.send("x", "nobody", "")
+        until(lambda: ann.refused == ["x"])
 
 
 def send_twice(sharded: Running) -> None:
     with online(sharded, (3, 0)) as (bob,):
         for endpoint in sharded.endpoints:
-            ann = HttpConnection(person(2))
-            ann.open(endpoint)
+            ann, ear = HttpConnection(person(2)), Ear()
+            ann.open(endpoint, ear)
             for _ in range(2):
-                ann.send(Message("same", "u3", "once"))
-                assert first_event(ann) == Acknowledged("same")
-            ann.send(Message(f"then-{endpoint.port}", "u3", "next"))
+                ann.send(message("same", "u3", "once"))
+                assert ear.hear(1) == [("acknowledged", "same")]
+            ann.send(message(f"then-{endpoint.port}", "u3", "next"))
             ann.close()
-        until(lambda: len(bob.delivered) == 3)
-        assert bob.delivered == ["same", *(f"then-{endpoint.port}" for endpoint in sharded.endpoints)]
+        until(lambda: len(bob.received) == 3)
+        assert bob.received == ["same", *(f"then-{endpoint.port}" for endpoint in sharded.endpoints)]
 
 
 def receive_what_came_while_away(sharded: Running) -> None:
-    bob = HttpConnection(person(5))
+    bob, ear = HttpConnection(person(5)), Ear()
     with online(sharded, (4, 0)) as (ann,):
         for life in range(3):
-            ann.client.send(Message(f"m{life}", "u5", "x"))
-            until(lambda: not ann.client.unacknowledged)
-            bob.open(sharded.endpoints[life % 2])
-            assert first_event(bob) == Delivered(f"m{life}", "u4", "x")
+            ann.send(f"m{life}", "u5", "x")
+            until(lambda: not ann.waits)
+            bob.open(sharded.endpoints[life % 2], ear)
+            assert ear.hear(1) == [("delivered", f"m{life}", "u4", "x", "")]
             bob.close()
-            with pytest.raises(ConnectionLost):
-                bob.send(Message("closed", "u0", ""))
+    assert ear.told == []
 
 
 def burst(sender: Online, addressees: list[str], prefix: str, count: int, per_s: float) -> list[str]:
@@ -163,7 +77,7 @@ def burst(sender: Online, addressees: list[str], prefix: str, count: int, per_s:
     ids = []
     for i in range(count):
         ids.append(f"{prefix}-{i:05d}")
-        sender.client.send(Message(ids[-1], addressees[i % len(addressees)], "b" * 60))
+        sender.send(ids[-1], addressees[i % len(addressees)], "b" * 60)
         gevent.sleep(1 / per_s)
     return ids
 
@@ -179,7 +93,7 @@ def test_a_killed_primary_is_replaced_and_no_acknowledged_message_is_lost(sharde
         kill(sharded, "shard-0-primary")
         sent = {i for one in bursts for i in one.get(timeout=SAFETY_S)}
         assert len(sent) == 150 * len(clients)
-        until(lambda: not any(client.client.unacknowledged for client in clients))
+        until(lambda: not any(client.waits for client in clients))
         assert [event["shard"] for event in log_events(sharded, "failover", "detected")] == [0]
         (promoted,) = log_events(sharded, "failover", "promoted")
         assert (promoted["new"], promoted["epoch"]) == ("shard-0-replica", 2)
@@ -190,15 +104,15 @@ def test_a_killed_primary_is_replaced_and_no_acknowledged_message_is_lost(sharde
         # The other way round: what was primary first holds all that was acknowledged, and is promoted.
         kill(sharded, "shard-0-replica")
         sent.update(burst(clients[0], names_on_shard(0), "t", 50, 500))
-        until(lambda: not clients[0].client.unacknowledged)
+        until(lambda: not clients[0].waits)
         assert log_events(sharded, "failover", "promoted")[-1]["new"] == "shard-0-primary"
 
-        until(lambda: sum(len(client.delivered) for client in clients) >= len(sent))
-        delivered = [i for client in clients for i in client.delivered]
+        until(lambda: sum(len(client.received) for client in clients) >= len(sent))
+        delivered = [i for client in clients for i in client.received]
         assert sorted(delivered) == sorted(sent)
         for client in clients:
-            for prefix in {i.partition("-")[0] for i in client.delivered}:
-                conversation = [i for i in client.delivered if i.startswith(f"{prefix}-")]
+            for prefix in {i.partition("-")[0] for i in client.received}:
+                conversation = [i for i in client.received if i.startswith(f"{prefix}-")]
                 assert conversation == sorted(conversation)
 
 
@@ -213,25 +127,12 @@ def test_a_paused_primary_that_wakes_up_as_one_too_many_is_fenced(sharded: Runni
         until(lambda: log_events(sharded, "failover", "promoted"))
         os.kill(pid, signal.SIGCONT)
         sent = sending.get(timeout=SAFETY_S)
-        until(lambda: not ann.client.unacknowledged)
+        until(lambda: not ann.waits)
         until(lambda: [e for e in log_events(sharded, "failover", "redundant") if e["epoch"] == 2])
         assert log_events(sharded, "failover", "fenced")
         expected = [i for number, i in enumerate(sent) if addressees[number % len(addressees)] == "u1"]
-        until(lambda: len(bob.delivered) >= len(expected))
-        assert bob.delivered == expected
-
-
-def ask(running: Running, node: str, sql: str) -> Any:
-    """What database `node` answers to its administrator: the first column of the first row."""
-    (process,) = (p for p in running.deployment.topology.processes if p.name == node)
-    (port,) = (part.partition("=")[2] for part in process.command if part.startswith("--port="))
-    with (
-        contextlib.closing(pymysql.connect(host="127.0.0.1", port=int(port), user="root")) as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(sql)
-        row = cursor.fetchone()
-    return None if row is None else row[0]
+        until(lambda: len(bob.received) >= len(expected))
+        assert bob.received == expected
 
 
 def test_a_primary_that_died_with_commits_nobody_was_told_of_is_rebuilt(sharded: Running) -> None:
@@ -241,7 +142,7 @@ def test_a_primary_that_died_with_commits_nobody_was_told_of_is_rebuilt(sharded:
         until(lambda: len(ann.acknowledged) == len(before))
         ask(sharded, "shard-0-replica", "STOP SLAVE IO_THREAD")
         position = ask(sharded, "shard-0-primary", "SELECT @@gtid_binlog_pos")
-        ann.client.send(Message("b-untold", name, "x"))
+        ann.send("b-untold", name, "x")
         until(lambda: ask(sharded, "shard-0-primary", "SELECT @@gtid_binlog_pos") != position)
         assert "b-untold" not in ann.acknowledged
         kill(sharded, "shard-0-primary")
@@ -255,16 +156,13 @@ def test_a_primary_that_died_with_commits_nobody_was_told_of_is_rebuilt(sharded:
 
         kill(sharded, "shard-0-replica")
         after = burst(ann, [name], "c", 20, 1000)
-        until(lambda: not ann.client.unacknowledged)
-        until(lambda: len(bob.delivered) >= len(before) + 1 + len(after))
-        assert bob.delivered == [*before, "b-untold", *after]
-    again = HttpConnection(person(int(name[1:])))
-    again.open(sharded.endpoints[0])
-    events = again.events()
-    with gevent.Timeout(SAFETY_S):
-        kept = [next(events) for _ in bob.delivered]
+        until(lambda: not ann.waits)
+        until(lambda: len(bob.received) >= len(before) + 1 + len(after))
+        assert bob.received == [*before, "b-untold", *after]
+    again, ear = HttpConnection(person(int(name[1:]))), Ear()
+    again.open(sharded.endpoints[0], ear)
+    assert [told[1] for told in ear.hear(len(bob.received))] == bob.received
     again.close()
-    assert [event.message_id for event in kept] == bob.delivered
 
 
 def test_the_deaths_of_an_api_node_and_of_failover_are_survived(sharded: Running) -> None:
@@ -275,17 +173,17 @@ def test_the_deaths_of_an_api_node_and_of_failover_are_survived(sharded: Running
 def move_to_the_other_api_node(sharded: Running) -> None:
     with online(sharded, (0, 0), (1, 0)) as (ann, bob):
         sending = gevent.spawn(burst, ann, ["u1"], "a", 200, 400)
-        until(lambda: len(bob.delivered) > 20)
+        until(lambda: len(bob.received) > 20)
         kill(sharded, "api-1")
         sent = sending.get(timeout=SAFETY_S)
-        until(lambda: not ann.client.unacknowledged and len(bob.delivered) >= len(sent))
-        assert sorted(set(bob.delivered)) == sent
+        until(lambda: not ann.waits and len(bob.received) >= len(sent))
+        assert sorted(set(bob.received)) == sent
         sharded.restart("api-1")
         back = HttpConnection(person(2))
         with gevent.Timeout(SAFETY_S):
             while True:
                 try:
-                    back.open(sharded.endpoints[0])
+                    back.open(sharded.endpoints[0], Ear())
                     break
                 except ConnectionLost:
                     gevent.sleep(0.05)
@@ -297,7 +195,7 @@ def promote_after_failover_was_killed(sharded: Running) -> None:
     kill(sharded, "shard-0-primary")
     sharded.restart("failover")
     with online(sharded, (0, 0)) as (ann,):
-        ann.client.send(Message("m", names_on_shard(0)[0], "x"))
+        ann.send("m", names_on_shard(0)[0], "x")
         until(lambda: ann.acknowledged == ["m"])
     (promoted,) = log_events(sharded, "failover", "promoted")
     assert promoted["new"] == "shard-0-replica"
@@ -315,8 +213,8 @@ def refuse_without_replica(sharded: Running) -> None:
     with online(sharded, (0, 0)) as (ann,):
         kill(sharded, "shard-1-replica")
         held, free = names_on_shard(1)[0], names_on_shard(0)[0]
-        ann.client.send(Message("held", held, "x"))
-        ann.client.send(Message("free", free, "x"))
+        ann.send("held", held, "x")
+        ann.send("free", free, "x")
         until(lambda: ann.acknowledged == ["free"])
         until(lambda: log_events(sharded, "failover", "replica_lost"))
         assert ann.acknowledged == ["free"]

@@ -2,94 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import gevent
-from gevent.queue import Queue
 
-from bench.load.clients import (
-    Acknowledged,
-    ConnectionLost,
-    Delivered,
-    Event,
-    LoginRefused,
-    Message,
-    Refused,
-)
+from bench.load.clients import ConnectionLost, Listener, LoginRefused, Request
 from bench.records import Endpoint, Person
-
-LOST = object()
 
 
 class ScriptedServer:
-    """Acknowledges and delivers after `delay_s(message)`; None swallows the message."""
+    """Acknowledges and delivers after `delay_s(request)`; None swallows the request."""
 
-    def __init__(self, delay_s: Callable[[Message], float | None]) -> None:
+    def __init__(
+        self, delay_s: Callable[[Request], float | None], groups: list[list[int]] | None = None
+    ) -> None:
         self.delay_s = delay_s
+        self.groups = groups or []
         self.down = False
         self.refuse: set[str] = set()
         self.banned: set[str] = set()
         self.received: list[str] = []
-        self._seen: set[str] = set()
-        self._online: dict[str, Queue[Any]] = {}
+        self.operations: list[str] = []
+        self.logins = 0
+        self._seen: set[tuple[str, str]] = set()
+        self._online: dict[str, Listener] = {}
 
     def connect(self, person: Person) -> ScriptedConnection:
         return ScriptedConnection(self, person)
 
     def crash(self) -> None:
         self.down = True
-        for queue in self._online.values():
-            queue.put(LOST)
-        self._online.clear()
+        online, self._online = self._online, {}
+        for listener in online.values():
+            listener.lost("the script says so")
 
-    def login(self, name: str) -> Queue[Any]:
+    def login(self, name: str, listener: Listener) -> None:
         if self.down:
             raise ConnectionLost("down")
         if name in self.banned:
             raise LoginRefused("banned")
-        self._online[name] = Queue()
-        return self._online[name]
+        self.logins += 1
+        self._online[name] = listener
 
-    def receive(self, sender: str, message: Message) -> None:
-        self.received.append(message.message_id)
-        if message.body in self.refuse:
-            self._online[sender].put(Refused(message.message_id, "not-wanted"))
+    def logout(self, name: str) -> None:
+        self._online.pop(name, None)
+
+    def receive(self, sender: str, request: Request) -> None:
+        self.received.append(request.request_id)
+        self.operations.append(request.operation)
+        if request.body in self.refuse:
+            gevent.spawn(self._refuse, sender, request)
             return
-        delay = self.delay_s(message)
+        delay = self.delay_s(request)
         if delay is not None:
-            gevent.spawn_later(delay, self._answer, sender, message)
+            gevent.spawn_later(delay, self._answer, sender, request)
 
-    def _answer(self, sender: str, message: Message) -> None:
+    def _refuse(self, sender: str, request: Request) -> None:
+        if sender in self._online:
+            self._online[sender].refused(request.request_id, "not-wanted")
+
+    def _answer(self, sender: str, request: Request) -> None:
         if self.down or sender not in self._online:
             return
-        self._online[sender].put(Acknowledged(message.message_id))
-        if message.message_id not in self._seen and message.addressee in self._online:
-            self._seen.add(message.message_id)
-            self._online[message.addressee].put(Delivered(message.message_id, sender, message.body))
+        self._online[sender].acknowledged(request.request_id)
+        if request.operation == "send":
+            self._deliver(request.target, sender, request, "")
+        elif request.operation == "group_send":
+            for member in self.groups[int(request.target[1:])]:
+                if f"u{member}" != sender:
+                    self._deliver(f"u{member}", sender, request, request.target)
+
+    def _deliver(self, addressee: str, sender: str, request: Request, group: str) -> None:
+        key = (request.request_id, addressee)
+        if key not in self._seen and addressee in self._online:
+            self._seen.add(key)
+            self._online[addressee].delivered(request.request_id, sender, request.body, group)
 
 
 class ScriptedConnection:
     def __init__(self, server: ScriptedServer, person: Person) -> None:
         self._server = server
         self._person = person
-        self._queue: Queue[Any] | None = None
+        self._open = False
+        self.position = person.position
 
-    def open(self, endpoint: Endpoint) -> None:
-        self._queue = self._server.login(self._person.name)
+    def open(self, endpoint: Endpoint, listener: Listener) -> None:
+        self._server.login(self._person.name, listener)
+        self._open = True
+        self.position += 1
 
-    def send(self, message: Message) -> None:
-        if self._server.down:
-            raise ConnectionLost("down")
-        self._server.receive(self._person.name, message)
-
-    def events(self) -> Iterator[Event]:
-        queue = self._queue
-        assert queue is not None
-        while (event := queue.get()) is not LOST:
-            yield event
-        raise ConnectionLost("the script says so")
+    def send(self, request: Request) -> None:
+        if self._open and not self._server.down:
+            self._server.receive(self._person.name, request)
 
     def close(self) -> None:
-        if self._queue is not None:
-            self._queue.put(LOST)
+        if self._open:
+            self._open = False
+            self._server.logout(self._person.name)

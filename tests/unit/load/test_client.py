@@ -1,7 +1,9 @@
+from collections.abc import Iterator
+
 import gevent
 import pytest
 
-from bench.load.clients import Acknowledged, LoginRefused, Message, Refused
+from bench.load.clients import LoginRefused, Request
 from bench.load.clients.client import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Client
 from bench.records import Endpoint, Person
 from tests.unit.load.scripted import ScriptedServer
@@ -9,89 +11,157 @@ from tests.unit.load.scripted import ScriptedServer
 HERE = (Endpoint("here", 1), Endpoint("there", 2))
 
 
-def client_of(server: ScriptedServer, name: str = "u0", waits: list[float] | None = None) -> Client:
+class Diary:
+    """A Witness that writes down."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, bool]] = []
+        self.errors: list[Exception] = []
+
+    def answered(self, person: int, request: Request, ok: bool) -> None:
+        self.answers.append((request.request_id, ok))
+
+    def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None: ...
+
+    def failed(self, person: int, error: Exception) -> None:
+        self.errors.append(error)
+
+
+@pytest.fixture(autouse=True)
+def _watchdog() -> Iterator[None]:
+    with gevent.Timeout(10):
+        yield
+
+
+@pytest.fixture
+def diary() -> Diary:
+    return Diary()
+
+
+def client_of(server: ScriptedServer, diary: Diary, waits: list[float] | None = None) -> Client:
     def sleep(seconds: float) -> None:
         if waits is not None:
             waits.append(seconds)
         gevent.sleep(0.001)
 
-    person = Person(int(name[1:]), name, "secret")
-    return Client(server.connect(person), HERE, first_endpoint=0, seed=1, sleep=sleep)
+    return Client(0, server.connect(Person(0, "u0", "secret")), HERE, diary, seed=1, sleep=sleep)
 
 
-def listen(client: Client, into: list[object]) -> None:
+def live(client: Client) -> None:
     client.open()
-    into.extend(event for event in client.events())
+    while client.wait_lost():
+        client.open()
 
 
-def test_what_was_not_acknowledged_is_sent_again_under_the_same_id_in_order() -> None:
-    server = ScriptedServer(lambda message: None if message.body == "swallow" else 0.0)
-    client = client_of(server)
-    heard: list[object] = []
-    with gevent.Timeout(10):
-        listening = gevent.spawn(listen, client, heard)
-        while not client.online:
-            gevent.sleep(0.001)
-        client.send(Message("a", "u9", "fine"))
-        client.send(Message("b", "u9", "swallow"))
-        client.send(Message("c", "u9", "swallow"))
-        while client.unacknowledged > 2:
-            gevent.sleep(0.001)
-        server.crash()
-        gevent.sleep(0.01)
-        assert not client.online
-        client.send(Message("d", "u9", "while away"))
-        server.delay_s = lambda message: 0.0
-        server.down = False
-        while client.unacknowledged:
-            gevent.sleep(0.001)
-        client.close()
-        listening.get()
+def started(client: Client) -> "gevent.Greenlet[..., None]":
+    living = gevent.spawn(live, client)
+    while not client.online:
+        gevent.sleep(0.001)
+    return living
+
+
+def text(request_id: str, body: str) -> Request:
+    return Request("send", request_id, "u9", body, 0)
+
+
+def test_what_was_not_answered_is_sent_again_under_the_same_id_in_order(diary: Diary) -> None:
+    server = ScriptedServer(lambda request: None if request.body == "swallow" else 0.0)
+    client = client_of(server, diary)
+    living = started(client)
+    client.send(text("a", "fine"))
+    client.send(text("b", "swallow"))
+    client.send(text("c", "swallow"))
+    while client.unanswered > 2:
+        gevent.sleep(0.001)
+    server.crash()
+    assert not client.online
+    client.send(text("d", "while away"))
+    server.delay_s = lambda request: 0.0
+    server.down = False
+    while client.unanswered:
+        gevent.sleep(0.001)
+    client.close()
+    living.get()
     assert server.received == ["a", "b", "c", "b", "c", "d"]
     assert client.resent == 3
-    assert client.logins == 2
-    assert heard[0] == Acknowledged("a")
-    assert set(heard) == {Acknowledged(i) for i in ("a", "b", "c", "d")}
+    assert server.logins == 2
+    assert diary.answers == [(name, True) for name in ("a", "b", "c", "d")]
 
 
-def test_a_refused_message_is_not_sent_again() -> None:
-    server = ScriptedServer(lambda message: 0.0)
+def test_a_refused_message_is_told_and_not_sent_again(diary: Diary) -> None:
+    server = ScriptedServer(lambda request: 0.0)
     server.refuse = {"spam"}
-    client = client_of(server)
-    heard: list[object] = []
-    with gevent.Timeout(10):
-        listening = gevent.spawn(listen, client, heard)
-        while not client.online:
-            gevent.sleep(0.001)
-        client.send(Message("a", "u9", "spam"))
-        while client.unacknowledged:
-            gevent.sleep(0.001)
-        client.close()
-        listening.get()
-    assert heard == [Refused("a", "not-wanted")]
+    client = client_of(server, diary)
+    living = started(client)
+    client.send(text("a", "spam"))
+    while client.unanswered:
+        gevent.sleep(0.001)
+    client.close()
+    living.get()
+    assert diary.answers == [("a", False)]
+    assert server.received == ["a"]
 
 
-def test_waiting_between_attempts_grows_is_capped_and_jittered() -> None:
-    server = ScriptedServer(lambda message: 0.0)
+def test_a_second_answer_counts_for_nothing(diary: Diary) -> None:
+    client = client_of(ScriptedServer(lambda request: None), diary)
+    living = started(client)
+    client.send(text("a", "x"))
+    client.acknowledged("a")
+    client.acknowledged("a")
+    client.refused("a", "late")
+    client.close()
+    living.get()
+    assert diary.answers == [("a", True)]
+
+
+def test_logging_out_and_in_is_answered_once_back_and_loses_nothing(diary: Diary) -> None:
+    server = ScriptedServer(lambda request: None if request.body == "swallow" else 0.0)
+    client = client_of(server, diary)
+    living = started(client)
+    client.send(text("a", "swallow"))
+    client.leave_and_return(Request("login", "login-1", "", "", 1))
+    assert client.returning
+    assert client.unanswered == 2
+    server.delay_s = lambda request: 0.0
+    while client.unanswered:
+        gevent.sleep(0.001)
+    client.close()
+    living.get()
+    assert server.logins == 2
+    assert server.received == ["a", "a"]
+    assert diary.answers == [("login-1", True), ("a", True)]
+
+
+def test_waiting_between_attempts_grows_is_capped_and_jittered(diary: Diary) -> None:
+    server = ScriptedServer(lambda request: 0.0)
     server.down = True
     waits: list[float] = []
-    client = client_of(server, waits=waits)
-    with gevent.Timeout(10):
-        opening = gevent.spawn(client.open)
-        while len(waits) < 40:
-            gevent.sleep(0.001)
-        server.down = False
-        opening.get()
+    client = client_of(server, diary, waits)
+    opening = gevent.spawn(client.open)
+    while len(waits) < 40:
+        gevent.sleep(0.001)
+    server.down = False
+    opening.get()
     bounds = [min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**n) for n in range(len(waits))]
     assert all(0 <= wait <= bound for wait, bound in zip(waits, bounds, strict=True))
     assert max(waits) > LONGEST_BACKOFF_S / 2
     assert len(set(waits)) > 30
 
 
-def test_a_refused_login_is_said_and_not_tried_again() -> None:
-    server = ScriptedServer(lambda message: 0.0)
+def test_a_refused_login_is_said_and_not_tried_again(diary: Diary) -> None:
+    server = ScriptedServer(lambda request: 0.0)
     server.banned = {"u0"}
-    client = client_of(server)
+    client = client_of(server, diary)
     with pytest.raises(LoginRefused, match="banned"):
         client.open()
-    assert client.logins == 0
+    assert server.logins == 0
+
+
+def test_a_defect_met_while_reading_is_told_and_the_client_is_offline(diary: Diary) -> None:
+    client = client_of(ScriptedServer(lambda request: 0.0), diary)
+    living = started(client)
+    client.failed(ValueError("a defect"))
+    assert not client.online
+    assert [str(error) for error in diary.errors] == ["a defect"]
+    client.close()
+    living.get()

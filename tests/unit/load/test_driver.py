@@ -21,7 +21,7 @@ def driver(tmp_path: Path, script: str) -> tuple[LoadDriver, list[Mapping[str, A
     it = LoadDriver(
         tmp_path / "plan.json", ASSIGNMENT, tmp_path / "out", tmp_path / "log", cores=None, progress=heard.append
     )  # fmt: skip
-    it._command = (sys.executable, "-c", script)  # type: ignore[assignment]
+    it._command = (sys.executable, "-c", script)
     return it, heard
 
 

@@ -1,35 +1,56 @@
-from bench.load.ledger import Ledger, sequence_of
-from bench.load.message_id import MessageId, crc_of
+import pytest
+
+from bench.load.ledger import BLOCK, Ledger
+from bench.load.message_id import MessageId, conversation, crc_of, group_conversation
 from bench.records import AuditRow
 
 RUN, PEOPLE = 0xABC, 10
+GROUPS = [[1, 2, 5], [3, 4]]
 
 
-def attempted(ledger: Ledger, count: int, phase: str = "steady") -> list[MessageId]:
-    return [ledger.attempt(phase, 1, 2, 1000 * i, crc_of("hello")) for i in range(count)]
+def ledger_of(*, producer: int = 0, producers: int = 1) -> Ledger:
+    ledger = Ledger(RUN, PEOPLE, GROUPS, producer=producer, producers=producers)
+    ledger.enter("steady")
+    return ledger
+
+
+def attempted(ledger: Ledger, count: int, first: int = 0) -> list[str]:
+    return [ledger.attempt(first + i, 1, 2, 1000 * i, crc_of("hello"), False) for i in range(count)]
+
+
+def in_group(ledger: Ledger, sequence: int) -> str:
+    return ledger.attempt(sequence, 1, 0, 1000, crc_of("hello"), True)
 
 
 def whole(ledger: Ledger, *, drained: bool = True) -> AuditRow:
     return ledger.audit("monolith", 1, resent=0, drained=drained, detail="")[-1]
 
 
-def arrive(ledger: Ledger, message: MessageId, body: str = "hello") -> MessageId | None:
-    return ledger.deliver(str(message), "u1", 2, body)
+def arrive(ledger: Ledger, text: str, body: str = "hello", *, at: int = 2, group: str = "") -> int | None:
+    return ledger.deliver(text, "u1", at, body, group)
 
 
 def test_ids_survive_their_text_and_strangers_do_not_parse() -> None:
     message = MessageId(RUN, 0, 12, 5, 123456, 0xDEADBEEF)
     assert MessageId.parse(str(message)) == message
-    assert sequence_of(str(message)) == 5
     assert MessageId.parse("probe") is None
     assert MessageId.parse("1.2.3") is None
+    assert attempted(ledger_of(), 2)[1] == str(MessageId(RUN, 0, 12, 1, 1000, crc_of("hello")))
+
+
+def test_conversations_of_two_and_of_groups_have_numbers_of_their_own() -> None:
+    pairs = {conversation(a, b, PEOPLE) for a in range(PEOPLE) for b in range(PEOPLE)}
+    groups = {group_conversation(a, g, PEOPLE) for a in range(PEOPLE) for g in range(5)}
+    assert len(pairs) == 100
+    assert len(groups) == 50
+    assert not pairs & groups
 
 
 def test_everything_acknowledged_and_delivered_is_complete() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
-    for message in attempted(ledger, 3):
-        ledger.acknowledge(message.sequence)
-        assert arrive(ledger, message) == message
+    ledger = ledger_of()
+    for sequence, text in enumerate(attempted(ledger, 3)):
+        ledger.acknowledge(sequence)
+        assert arrive(ledger, text) == 1000 * sequence
     row = whole(ledger)
     assert (row.attempted, row.acknowledged, row.delivered) == (3, 3, 3)
     assert (row.lost, row.phantom, row.rescued, row.duplicated, row.reordered, row.corrupt) == (0,) * 6
@@ -37,68 +58,70 @@ def test_everything_acknowledged_and_delivered_is_complete() -> None:
 
 
 def test_an_acknowledged_message_that_never_arrives_is_lost() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
-    first, second, _ = attempted(ledger, 3)
-    ledger.acknowledge(first.sequence)
-    ledger.acknowledge(second.sequence)
-    arrive(ledger, second)
+    ledger = ledger_of()
+    texts = attempted(ledger, 3)
+    ledger.acknowledge(0)
+    ledger.acknowledge(1)
+    arrive(ledger, texts[1])
     row = whole(ledger)
     assert (row.lost, row.unknown, row.verdict) == (1, 1, "violated")
     assert whole(ledger, drained=False).verdict == "unknown"
 
 
 def test_a_message_that_arrives_without_having_been_acknowledged_is_rescued() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
+    ledger = ledger_of()
     arrive(ledger, attempted(ledger, 1)[0])
     row = whole(ledger)
     assert (row.rescued, row.unknown, row.lost, row.verdict) == (1, 1, 0, "complete")
 
 
 def test_each_further_arrival_is_a_duplicate() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
-    message = attempted(ledger, 1)[0]
-    assert arrive(ledger, message) == message
-    assert arrive(ledger, message) is None
-    assert arrive(ledger, message) is None
+    ledger = ledger_of()
+    text = attempted(ledger, 1)[0]
+    assert [arrive(ledger, text) for _ in range(3)] == [0, None, None]
     assert whole(ledger).duplicated == 2
 
 
 def test_a_swap_in_one_conversation_is_one_reordering() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
+    ledger = ledger_of()
     first, second, third = attempted(ledger, 3)
-    for message in (second, first, third):
-        arrive(ledger, message)
+    for text in (second, first, third):
+        arrive(ledger, text)
     assert whole(ledger).reordered == 1
 
 
 def test_a_changed_body_is_corrupt() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
+    ledger = ledger_of()
     arrive(ledger, attempted(ledger, 1)[0], body="hellO")
     row = whole(ledger)
     assert (row.corrupt, row.verdict) == (1, "violated")
 
 
 def test_what_nobody_sent_or_came_to_the_wrong_person_is_a_phantom() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
-    message = attempted(ledger, 1)[0]
-    assert ledger.deliver("probe", "u1", 2, "x") is None
-    assert ledger.deliver(str(message._replace(run=RUN + 1)), "u1", 2, "hello") is None
-    assert ledger.deliver(str(message._replace(sequence=9)), "u1", 2, "hello") is None
-    assert ledger.deliver(str(message), "u1", 3, "hello") is None
-    assert ledger.deliver(str(message), "u7", 2, "hello") is None
+    ledger = ledger_of()
+    text = attempted(ledger, 1)[0]
+    message = MessageId.parse(text)
+    assert message is not None
+    assert ledger.deliver("probe", "u1", 2, "x", "") is None
+    assert ledger.deliver(str(message._replace(run=RUN + 1)), "u1", 2, "hello", "") is None
+    assert ledger.deliver(str(message._replace(sequence=9)), "u1", 2, "hello", "") is None
+    assert ledger.deliver(text, "u1", 3, "hello", "") is None
+    assert ledger.deliver(text, "u7", 2, "hello", "") is None
+    assert ledger.deliver(text, "u1", 2, "hello", "g0") is None
     row = whole(ledger)
-    assert (row.phantom, row.delivered, row.verdict) == (5, 0, "violated")
+    assert (row.phantom, row.delivered, row.verdict) == (6, 0, "violated")
 
 
 def test_each_loss_is_blamed_on_its_phase() -> None:
-    ledger = Ledger(RUN, 0, PEOPLE)
-    for phase in ("steady", "fault"):
-        for message in attempted(ledger, 2, phase):
-            ledger.acknowledge(message.sequence)
-    arrive(ledger, MessageId(RUN, 0, 12, 0, 0, crc_of("hello")))
-    arrive(ledger, MessageId(RUN, 0, 12, 1, 0, crc_of("hello")))
-    arrive(ledger, MessageId(RUN, 0, 12, 3, 0, crc_of("hello")))
-    arrive(ledger, MessageId(RUN, 0, 12, 3, 0, crc_of("hello")))
+    ledger = Ledger(RUN, PEOPLE)
+    texts = []
+    for start, phase in ((0, "steady"), (2, "fault")):
+        ledger.enter(phase)
+        texts += attempted(ledger, 2, first=start)
+    for sequence in range(4):
+        ledger.acknowledge(sequence)
+    for text in (texts[0], texts[1], texts[3], texts[3]):
+        arrive(ledger, text)
     rows = ledger.audit("monolith", 1, resent=4, drained=True, detail="")
     assert [(r.phase, r.attempted, r.lost, r.duplicated, r.resent) for r in rows] == [
         ("steady", 2, 0, 0, 0),
@@ -108,7 +131,77 @@ def test_each_loss_is_blamed_on_its_phase() -> None:
 
 
 def test_an_empty_ledger_has_one_row_of_zeroes() -> None:
-    rows = Ledger(RUN, 0, PEOPLE).audit("monolith", 1, resent=0, drained=False, detail="nothing was sent")
+    rows = Ledger(RUN, PEOPLE).audit("monolith", 1, resent=0, drained=False, detail="nothing was sent")
     assert [(r.phase, r.attempted, r.verdict, r.detail) for r in rows] == [
         ("all", 0, "unknown", "nothing was sent")
     ]
+
+
+def test_a_group_message_is_delivered_once_it_has_reached_every_other_member() -> None:
+    ledger = ledger_of()
+    texts = [in_group(ledger, sequence) for sequence in range(2)]
+    for sequence in range(2):
+        ledger.acknowledge(sequence)
+    assert arrive(ledger, texts[0], at=2, group="g0") == 1000
+    assert arrive(ledger, texts[0], at=5, group="g0") == 1000
+    assert arrive(ledger, texts[1], at=2, group="g0") == 1000
+    assert arrive(ledger, texts[1], at=2, group="g0") is None
+    row = whole(ledger)
+    assert (row.attempted, row.delivered, row.lost, row.duplicated) == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("at", "group"), [(3, "g0"), (1, "g0"), (2, "g1"), (2, ""), (2, "g7")])
+def test_a_group_message_at_a_stranger_the_sender_or_elsewhere_is_a_phantom(at: int, group: str) -> None:
+    ledger = ledger_of()
+    assert arrive(ledger, in_group(ledger, 0), at=at, group=group) is None
+    assert whole(ledger).phantom == 1
+
+
+def test_a_swap_in_a_group_is_judged_at_each_member() -> None:
+    ledger = ledger_of()
+    first, second = (in_group(ledger, sequence) for sequence in range(2))
+    for at, texts in ((2, (first, second)), (5, (second, first))):
+        for text in texts:
+            arrive(ledger, text, at=at, group="g0")
+    assert whole(ledger).reordered == 1
+
+
+def test_what_has_ended_well_is_let_go_and_still_counted_and_known_again() -> None:
+    ledger = ledger_of()
+    texts = attempted(ledger, 3 * BLOCK)
+    for sequence, text in enumerate(texts):
+        if sequence != 2 * BLOCK + 5:  # the third block keeps one that is not answered
+            ledger.acknowledge(sequence)
+        arrive(ledger, text)
+    ledger.tidy()
+    assert sum(block is not None for block in ledger._blocks) == 1
+    assert arrive(ledger, texts[7]) is None
+    row = whole(ledger)
+    assert (row.attempted, row.acknowledged, row.delivered) == (3 * BLOCK, 3 * BLOCK - 1, 3 * BLOCK)
+    assert (row.rescued, row.duplicated, row.lost) == (1, 1, 0)
+
+
+def test_sequences_that_other_operations_took_are_no_messages() -> None:
+    ledger = ledger_of()
+    texts = [ledger.attempt(sequence, 1, 2, 0, crc_of("hello"), False) for sequence in (3, 5_000)]
+    for sequence, text in zip((3, 5_000), texts, strict=True):
+        ledger.acknowledge(sequence)
+        arrive(ledger, text)
+    ledger.tidy()
+    missing = MessageId(RUN, 0, 12, 4, 0, crc_of("hello"))
+    arrive(ledger, str(missing))
+    row = whole(ledger)
+    assert (row.attempted, row.delivered) == (2, 2)
+
+
+def test_what_arrives_elsewhere_is_handed_on_and_judged_by_its_producer() -> None:
+    here, there = (ledger_of(producer=number, producers=2) for number in range(2))
+    text = attempted(here, 1)[0]
+    here.acknowledge(0)
+    assert there.deliver(text, "u1", 2, "hello", "") == 0
+    (arrival,) = there.elsewhere
+    assert whole(here).lost == 1
+    assert arrival.producer == 0
+    assert here.arrived(arrival.conversation, arrival.sequence, arrival.addressee, corrupt=arrival.corrupt)
+    assert whole(here).verdict == "complete"
+    assert whole(there).attempted == whole(there).phantom == 0

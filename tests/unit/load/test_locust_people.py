@@ -6,26 +6,31 @@ import sys
 
 SCRIPT = """
 from bench.load.locust_people import feed
-import io, json
+import json
+import numpy as np
 from locust.env import Environment
-from bench.load.recorder import LOGIN, SEND, Recorder
-from bench.plan import PlannedStage
+from bench.load.recorder import SEND, Recorder
 
-recorder = Recorder("x", 1, [PlannedStage("steady", "steady", 0, 9, 9, 9)], bin_width_s=1, timeout_s=2,
-                    slo_ms=300, timeline=io.StringIO(), hlog=io.StringIO())
+recorder = Recorder(lambda bins, until: None, bin_width_s=1, timeout_s=2, slo_ms=300)
 recorder.begin(0)
 stats = Environment(user_classes=[]).stats
+
+def settle(now_ns):
+    for _ in recorder.settle(now_ns):
+        pass
+    feed(stats, recorder)
+
+recorder.lay_out([SEND] * 201, np.zeros(201, dtype=np.int64))
 for n in range(200):
-    recorder.sent(n, 0, 0)
-    recorder.answered(n, (n + 1) * 1_000_000, ok=n % 10 != 0)
+    recorder.answered(recorder.sent(0), (n + 1) * 1_000_000, n % 10 != 0)
     if n % 50 == 0:
-        feed(stats, recorder)
+        settle(n * 1_000_000)
 recorder.login(0, 5_000_000, ok=True)
-recorder.sent(200, 0, 0)
-recorder.settle(3_000_000_000)                    # it times out
-recorder.answered(200, 3_500_000_000, ok=True)    # and is answered all the same
-feed(stats, recorder)
-feed(stats, recorder)
+late = recorder.sent(0)
+settle(3_000_000_000)                             # it times out
+recorder.answered(late, 3_500_000_000, True)      # and is answered all the same
+settle(4_000_000_000)
+settle(4_000_000_000)
 send = stats.get("send", "threegen")
 print(json.dumps({
     "requests": send.num_requests, "failures": send.num_failures, "untimed": send.num_none_requests,

@@ -1,0 +1,159 @@
+"""The load of one process: its share of the people, what they ask, and the record of it.
+
+Whoever owns it makes its people live (Locust does, a user each), fixes the origin, calls `offer`, looks
+at `missing` until it is empty, and finishes it. It knows neither Locust nor the conductor.
+"""
+
+import gc
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import gevent
+
+from bench.load.ahead import Ahead
+from bench.load.alarm import Alarm
+from bench.load.crowd import Connect, Crowd
+from bench.load.dispatcher import Dispatcher
+from bench.load.ledger import Ledger
+from bench.load.pacer import intended_times_ns, think_times_s
+from bench.load.population import Population, bodies, draws_in_pieces, draws_of, share
+from bench.load.recorder import Give, Recorder
+from bench.plan import Plan
+from bench.records import AuditRow, Endpoint
+
+SETTLE_EVERY_S = 0.2
+TIDY_EVERY_S = 1.0
+COLLECT_AFTER = 50_000
+"""How many objects more there must be for Python to look for cycles: not in the middle of every burst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Which of the load processes of a trial this one is, and the numbers its messages carry."""
+
+    run: int
+    seed: int
+    worker: int = 0
+    workers: int = 1
+
+
+class Engine:
+    """One process's part of one trial."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        population: Population,
+        seat: Seat,
+        connect: Connect,
+        endpoints: Sequence[Endpoint],
+        give: Give,
+        positions: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        self._plan = plan
+        self._population = population
+        self._seat = seat
+        self.recorder = Recorder(
+            give, bin_width_s=plan.bin_width_s, timeout_s=plan.timeout_s, slo_ms=plan.slo.response_ms
+        )
+        self.ledger = Ledger(
+            seat.run, plan.clients, population.groups, producer=seat.worker, producers=seat.workers
+        )
+        self.crowd = Crowd(
+            share(plan.clients, seat.worker, seat.workers),
+            plan.password,
+            connect,
+            endpoints,
+            self.recorder,
+            self.ledger,
+            seed=seat.seed,
+            positions=positions,
+        )
+        self._housekeeping: gevent.Greenlet[..., None] | None = None
+
+    @property
+    def all_online(self) -> bool:
+        """Whether everybody of this process's share is."""
+        return self.crowd.online >= len(self.crowd.share)
+
+    def offer(self, origin_ns: int) -> None:
+        """Offer the plan's load from `origin_ns` on; return after the last of it was asked."""
+        plan, seat = self._plan, self._seat
+        self.recorder.begin(origin_ns)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER, 20, 100)
+        self._housekeeping = gevent.spawn(self._keep_house)
+        with Alarm() as alarm:
+            dispatcher = Dispatcher(
+                self.crowd.clients,
+                self.crowd.share.start,
+                bodies(plan, plan.seed),
+                plan.stages,
+                self.recorder,
+                self.ledger,
+                alarm,
+                max_in_flight=max(1, plan.max_in_flight // seat.workers),
+            )
+            if plan.loop == "closed":
+                self._offer_closed(dispatcher)
+                return
+            drawn = Ahead(
+                draws_in_pieces(self._population, plan, seat.seed, worker=seat.worker, workers=seat.workers)
+            )
+            schedule = intended_times_ns(
+                plan.stages,
+                poisson=plan.arrivals == "poisson",
+                seed=seat.seed,
+                worker=seat.worker,
+                workers=seat.workers,
+            )
+            drawing = gevent.spawn(drawn.run)
+            try:
+                dispatcher.offer(schedule, drawn)
+            finally:
+                drawing.kill(block=False)
+
+    def _offer_closed(self, dispatcher: Dispatcher) -> None:
+        plan, seat = self._plan, self._seat
+        self.crowd.told = dispatcher.answered
+        dispatcher.offer_closed(
+            plan.load_s,
+            plan.timeout_s,
+            think_times_s(plan.think_s or 0.0, seat.seed, seat.worker),
+            draws_of(self._population, plan, seat.seed, worker=seat.worker, workers=seat.workers),
+        )
+
+    def missing(self) -> str:
+        """What a drain still waits for, in words; empty when nothing. Raises what broke the housekeeping."""
+        if self._housekeeping is not None and self._housekeeping.ready():
+            self._housekeeping.get()
+        offline = len(self.crowd.share) - self.crowd.online
+        if offline:
+            return f"{offline} of {len(self.crowd.share)} people are offline"
+        if self.recorder.unanswered:
+            return f"{self.recorder.unanswered} requests are unanswered"
+        return ""
+
+    def finish(self) -> None:
+        """Everybody leaves; what is left in the recorder is given out."""
+        self.crowd.close()
+        if self._housekeeping is not None:
+            self._housekeeping.kill()
+        self.recorder.close(time.monotonic_ns())
+
+    def audit(self, generation: str, trial: int, *, drained: bool, detail: str) -> list[AuditRow]:
+        """The audit of what this process attempted; see Ledger.audit."""
+        return self.ledger.audit(generation, trial, resent=self.crowd.resent, drained=drained, detail=detail)
+
+    def _keep_house(self) -> None:
+        tidied = time.monotonic()
+        while True:
+            gevent.sleep(SETTLE_EVERY_S)
+            for _ in self.recorder.settle(time.monotonic_ns()):
+                gevent.sleep(0.001)
+            if time.monotonic() - tidied >= TIDY_EVERY_S:
+                tidied = time.monotonic()
+                self.ledger.tidy()
