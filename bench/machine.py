@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import resource
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -110,3 +111,8 @@ def file_system(path: Path) -> str:
         if target.startswith(mount) and len(mount) >= len(best):
             best, kind = mount, part.fstype
     return kind
+
+
+def most_open_files() -> int:
+    """How many files a process may open, if it asks for all it can have (RLIMIT_NOFILE, hard)."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -6,7 +6,7 @@ so a run that dies between two trials keeps the whole earlier ones and nothing o
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -14,8 +14,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from bench.records import SCHEMA_VERSION
 
 Status = Literal["planned", "measured", "analysed"]
+Kind = Literal["run", "capacity"]
 Ended = Literal["running", "complete", "interrupted", "failed"]
 TrialStatus = Literal["complete", "interrupted", "failed", "void"]
+TrialVerdict = Literal["sut_bound", "generator_bound", "noisy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class Phase:
 class Trial:
     """One repetition of one generation. `origin_ns` is CLOCK_MONOTONIC at 0 s of its rows' times.
 
-    `detail` says why it is not complete. A `void` trial is kept and never believed.
+    `detail` says why it is not complete. A `void` trial is kept and never believed: a worker of its load
+    was lost, or its `verdict` is not `sut_bound`. `verdict` is None where none was given: in a trial that
+    was cut short, and in runs of schema version 1. `retry_of` is the void trial that it repeats.
     """
 
     generation: str
@@ -54,6 +58,9 @@ class Trial:
     detail: str = ""
     sut_cores: tuple[int, ...] = ()
     generator_cores: tuple[int, ...] = ()
+    verdict: TrialVerdict | None = None
+    verdict_reason: str = ""
+    retry_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,9 @@ class Manifest:
     """manifest.json. `reached` is a sentence: how far the run came. `created_utc` is ISO 8601.
 
     `versions` names everything whose version may change a figure: python, threegen, git (the commit,
-    with `+dirty` where the tree had changes), locust, mariadbd, nats-server.
+    with `+dirty` where the tree had changes), locust, mariadbd, nats-server. `ceilings_per_s` are the
+    generator's own by protocol, as far as it had been calibrated here. A folder of `kind` capacity is of a
+    search: its trials differ in their rates, and its figures stand in capacity.csv.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -77,6 +86,8 @@ class Manifest:
     reached: str = ""
     error: str | None = None
     trials: tuple[Trial, ...] = ()
+    ceilings_per_s: Mapping[str, float] = field(default_factory=dict)
+    kind: Kind = "run"
     schema_version: int = SCHEMA_VERSION
 
     def with_trial(self, trial: Trial) -> Self:

@@ -6,18 +6,23 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
 
 `SCHEMA_VERSION` counts changes to any of them:
 1  the first.
+2  trials carry a verdict, and which trial they repeat: in manifest.json, and in trials.csv, which is new.
+   capacity.csv and capacity_trials.csv are new, in the folders of searches.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Outcome = Literal["ok", "failed", "unknown"]
 OUTCOMES: Sequence[Outcome] = ("ok", "failed", "unknown")
 Measure = Literal["response", "service", "lag", "delivery"]
 MEASURES: Sequence[Measure] = ("response", "service", "lag", "delivery")
+
+OPERATIONS = ("login", "send", "group_send", "sync", "presence")
+"""What a person does; the order is that of the numbers they go by in a load process."""
 
 LOWEST_LATENCY_US = 1
 HIGHEST_LATENCY_US = 3_600_000_000
@@ -35,11 +40,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who connects: the account's index (17), its name (`u17`) and its password."""
+    """Who connects: the account's index (17), its name (`u17`) and its password.
+
+    `position` is up to which this person has received in an earlier life, where the protocol counts.
+    """
 
     number: int
     name: str
     password: str
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +193,12 @@ class TelemetryRow:
     """telemetry.csv: one reading of one device. `subject` is a node, `generator`, `harness`, or `host`.
 
     Processes: `cpu_seconds` (user and system, since the process began; falls when the process is a new
-    one), `resident_bytes`. Host, of the second before: `cpu_pressure_ratio` (some task waited for a CPU),
-    `steal_ratio`, `busy_ratio`, and `sleep_overshoot_ms` of a 1 ms sleep. `failed_samples` of the device
-    `host` or `processes` is a gap: that second was not read.
+    one), `resident_bytes`. Load processes (`generator`, `generator-worker-1` …), of the second before:
+    `cpu_ratio` of one core, `wait_ratio` in which it could have run and was not let. Host, of the second
+    before: `cpu_pressure_ratio` (some task waited for a CPU), `steal_ratio`, `busy_ratio`,
+    `foreign_cpu_ratio` (used by processes that are no part of the run), `context_switches_per_s`, and
+    `sleep_overshoot_ms` of a 1 ms sleep. `failed_samples` of the device `host`, `processes`, `generator`
+    or `foreign` is a gap: that second was not read.
     """
 
     generation: str
@@ -227,6 +239,76 @@ class AuditRow:
     drained: bool
     verdict: Literal["complete", "violated", "unknown"]
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """trials.csv: one trial, in running order, as manifest.json has it, and whether it was steady.
+
+    A `void` trial is in no figure. `verdict` is empty where none was given; `retry_of` is the number of
+    the void trial that this one repeats. `steady_state` is of the stage that the headline figures are of:
+    `no_steady_state` had not come to rest, with the reason, `unknown` cannot be told; `steady_from_s` is
+    where its warm-up ended, and empty where it did not. The rules stand in bench/analysis/steady_state.py.
+    """
+
+    generation: str
+    trial: int
+    status: Literal["complete", "interrupted", "failed", "void"]
+    verdict: Literal["sut_bound", "generator_bound", "noisy"] | None
+    verdict_reason: str
+    retry_of: int | None
+    steady_state: Literal["steady", "no_steady_state", "unknown"]
+    steady_from_s: float | None
+    steady_reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityTrialRow:
+    """capacity_trials.csv: one trial of a search for capacity, in running order.
+
+    `purpose`: `climb` looks for a rate that is too high, `search` narrows, `latency` is at
+    `share_of_capacity` of what was found. `achieved_ratio` is what was acknowledged while it was offered,
+    over what was offered; `failed_goals` counts the goals the trial is bad for, tightest first, and `why`
+    says what for. A `void` trial (trials.csv says why) bounds nothing.
+    """
+
+    generation: str
+    trial: int
+    purpose: Literal["climb", "search", "latency"]
+    rate_per_s: float
+    duration_s: float
+    share_of_capacity: float | None
+    offered: int
+    achieved_ratio: float
+    backlog_grows: bool
+    lost: int
+    response_p50_ms: float | None
+    response_p99_ms: float | None
+    failed_goals: int
+    void: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityRow:
+    """capacity.csv: between which rates one generation stops meeting one goal.
+
+    `goal` is `p99<=…ms`, `max` (no latency goal) or `critical`, the geometric mean over the latency goals.
+    `lower_per_s` was met and `upper_per_s` was not; None where no trial proved one. `trials` and `trial_s`
+    are those of the generation's search together. `believed`: whether both are within 60 % of the
+    generator's `ceiling_per_s`; `unknown` where it was not calibrated.
+    """
+
+    generation: str
+    goal: str
+    lower_per_s: float | None
+    upper_per_s: float | None
+    trials: int
+    trial_s: float
+    ceiling_per_s: float | None
+    believed: Literal["yes", "no", "unknown"]
+    note: str
 
 
 @dataclass(frozen=True, slots=True)

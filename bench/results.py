@@ -5,7 +5,8 @@
       plan.json         the plan, as it was run
       timeline.csv  faults.csv  telemetry.csv  audit.csv      the measured rows (records.py, tables.py)
       histograms.hlog   every latency, by bin, operation, outcome and measure (histograms.py)
-      summary.csv  recovery.csv                               what the analysis made of them
+      summary.csv  recovery.csv  trials.csv                   what the analysis made of them
+      capacity_trials.csv  capacity.csv                       of a search for capacity
       logs/<generation>-trial-<n>/<node>.log                  the nodes' own words
     results/reference/report_table.csv                        the published table
 
@@ -33,13 +34,16 @@ from bench.histograms import LOG_HEADER, LogLine, read_log
 from bench.manifest import Manifest, Trial
 from bench.records import (
     AuditRow,
+    CapacityRow,
+    CapacityTrialRow,
     FaultRow,
     RecoveryRow,
     SummaryRow,
     TelemetryRow,
     TimelineRow,
+    TrialRow,
 )
-from bench.tables import from_csv, to_csv
+from bench.tables import from_csv, read_rows, to_csv
 
 MANIFEST = "manifest.json"
 PLAN = "plan.json"
@@ -50,7 +54,13 @@ MEASURED: Mapping[str, type] = {
     "telemetry.csv": TelemetryRow,
     "audit.csv": AuditRow,
 }
-ANALYSED: Mapping[str, type] = {"summary.csv": SummaryRow, "recovery.csv": RecoveryRow}
+ANALYSED: Mapping[str, type] = {
+    "summary.csv": SummaryRow,
+    "recovery.csv": RecoveryRow,
+    "trials.csv": TrialRow,
+}
+CAPACITY_TRIALS = "capacity_trials.csv"
+CAPACITY = "capacity.csv"
 REFERENCE = Path("reference") / "report_table.csv"
 
 
@@ -147,10 +157,29 @@ class RunFolder:
         self.write_manifest(manifest)
         return manifest
 
-    def write_analysis(self, *, summary: Iterable[SummaryRow], recovery: Iterable[RecoveryRow]) -> None:
-        """Replace summary.csv and recovery.csv, and say `analysed` in the manifest."""
-        for (name, row_class), rows in zip(ANALYSED.items(), (summary, recovery), strict=True):
+    def write_analysis(
+        self,
+        *,
+        summary: Iterable[SummaryRow],
+        recovery: Iterable[RecoveryRow],
+        trials: Iterable[TrialRow],
+    ) -> None:
+        """Replace summary.csv, recovery.csv and trials.csv, and say `analysed` in the manifest."""
+        for (name, row_class), rows in zip(ANALYSED.items(), (summary, recovery, trials), strict=True):
             self._write(name, to_csv(row_class, rows))
+        self.write_manifest(replace(self.manifest(), status="analysed"))
+
+    def write_capacity_trials(self, rows: Iterable[CapacityTrialRow]) -> None:
+        """Replace capacity_trials.csv."""
+        self._write(CAPACITY_TRIALS, to_csv(CapacityTrialRow, rows))
+
+    def capacity_trials(self) -> list[CapacityTrialRow]:
+        """The rows of capacity_trials.csv; raises RunFolderError where the folder is of no search."""
+        return read_rows(CapacityTrialRow, self._read(CAPACITY_TRIALS), str(self.path / CAPACITY_TRIALS))
+
+    def write_capacity(self, rows: Iterable[CapacityRow]) -> None:
+        """Replace capacity.csv, and say `analysed` in the manifest."""
+        self._write(CAPACITY, to_csv(CapacityRow, rows))
         self.write_manifest(replace(self.manifest(), status="analysed"))
 
     def timeline(self) -> pd.DataFrame:
@@ -177,6 +206,10 @@ class RunFolder:
     def recovery(self) -> pd.DataFrame:
         """recovery.csv; the run must have been analysed."""
         return from_csv(RecoveryRow, self._read("recovery.csv"), str(self.path / "recovery.csv"))
+
+    def trials(self) -> pd.DataFrame:
+        """trials.csv; the run must have been analysed, by schema version 2 or later."""
+        return from_csv(TrialRow, self._read("trials.csv"), str(self.path / "trials.csv"))
 
     def histograms(self) -> Iterator[LogLine]:
         """The lines of histograms.hlog, the manifest's trials only."""

@@ -60,7 +60,8 @@ def columns(row_class: type) -> tuple[Column, ...]:
 
 
 def _column(name: str, hint: Any) -> Column:
-    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)  # the latter is Literal | None
+    parts = typing.get_args(hint) if union else (hint,)
     given = [part for part in parts if part is not type(None)]
     optional = len(given) < len(parts)
     (kind,) = given
@@ -156,7 +157,8 @@ def _values(column: Column, cells: Sequence[str], where: str) -> Any:
     """One column's cells as an array; the quick way first, and by cell only to find the bad one."""
     try:
         if column.kind is str:
-            if column.words is not None and not set(cells) <= column.words:
+            allowed = column.words if column.words is None or not column.optional else column.words | {""}
+            if allowed is not None and not set(cells) <= allowed:
                 raise ValueError
             return pd.array(list(cells), dtype="str")
         if column.kind is bool:

@@ -8,8 +8,8 @@ from bench.plan import Plan, PlannedTrial
 class Watcher(Protocol):
     """A run's onlooker. Every call returns at once."""
 
-    def trial(self, plan: Plan, planned: PlannedTrial) -> None:
-        """A trial begins."""
+    def trial(self, plan: Plan, planned: PlannedTrial, *, retry_of: int | None = None) -> None:
+        """A trial begins; `retry_of` is the void one that it repeats."""
 
     def step(self, text: str) -> None:
         """What is being done now, in a few words."""

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
 from bench.analysis.incidents import Incident, incidents, median_recovery
 from bench.analysis.metrics import summarise
-from bench.analysis.planned import generations, headline_phase, slo
+from bench.analysis.planned import closed_loop, generations, headline_phase, slo, stages
 from bench.analysis.published import Cell, beside_published
 from bench.analysis.recovery import recoveries
+from bench.analysis.steady_state import SteadyState, steady_state
 from bench.evidence import Evidence, PublishedRow
+from bench.histograms import Histogram
 from bench.manifest import Manifest, Trial
-from bench.records import RecoveryRow, SummaryRow
+from bench.records import RecoveryRow, SummaryRow, TrialRow
 
 FIGURES: Mapping[str, tuple[str, str]] = {
     "tps": ("", "tps"),
@@ -26,8 +29,8 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "response_p99_ms": ("send", "response_p99"),
     "delivery_p99_ms": ("send", "delivery_p99"),
     "cpu_us_per_transaction": ("", "cpu_us_per_transaction"),
-    "slo_share": ("send", "slo_share"),
-    "offered_rate": ("send", "offered_rate"),
+    "slo_share": ("", "slo_share"),
+    "offered_rate": ("", "offered_rate"),
 }
 """Headline figure by name: the operation and metric in summary.csv that it is the median of."""
 CARRIED_SHARE = 0.99
@@ -90,7 +93,8 @@ class Analysis:
     """Everything a report shows of a run; nothing in it needs computing again.
 
     `headlines` and `cells` go by generation in the plan's order; ratios are over the first. `phase` is
-    the stage the headline figures are of. `flawed` are the trials that are not complete.
+    the stage the headline figures are of. In a `closed_loop` people waited for answers. Of void
+    trials there is a row in `trials` and nothing else. `flawed` are the trials that are not complete.
     """
 
     manifest: Manifest
@@ -103,8 +107,10 @@ class Analysis:
     headlines: tuple[Headline, ...]
     incidents: tuple[Incident, ...]
     cells: tuple[Cell, ...]
+    trials: tuple[TrialRow, ...]
     flawed: tuple[Trial, ...]
     trials_planned: int | None
+    closed_loop: bool = False
 
     def cell(self, generation: str, figure: str) -> Cell | None:
         """The cell of one figure of one generation."""
@@ -113,8 +119,9 @@ class Analysis:
 
 def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analysis:
     """Everything that can be said of whatever trials there are; pure, and the same from the same folder."""
-    summary = summarise(evidence)
-    recovery = recoveries(evidence)
+    void = {(t.generation, t.trial) for t in evidence.manifest.trials if t.status == "void"}
+    summary = tuple(row for row in summarise(evidence) if (row.generation, row.trial) not in void)
+    recovery = tuple(row for row in recoveries(evidence) if (row.generation, row.trial) not in void)
     phase = headline_phase(evidence.plan)
     trials = evidence.manifest.trials
     headlines = tuple(
@@ -133,10 +140,12 @@ def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analy
         summary=summary,
         recovery=recovery,
         headlines=headlines,
-        incidents=incidents(_told(recovery, trials)),
+        incidents=incidents(recovery),
         cells=beside_published({h.generation: _figures(h) for h in headlines}, published),
+        trials=_trial_rows(evidence),
         flawed=tuple(trial for trial in trials if trial.status != "complete"),
         trials_planned=_planned_trials(evidence),
+        closed_loop=closed_loop(evidence.plan),
     )
 
 
@@ -217,18 +226,51 @@ def _headline(
     )
 
 
+def _trial_rows(evidence: Evidence) -> tuple[TrialRow, ...]:
+    histograms = histograms_by_bin(evidence.histograms)
+    return tuple(
+        TrialRow(
+            generation=trial.generation,
+            trial=trial.trial,
+            status=trial.status,
+            verdict=trial.verdict,
+            verdict_reason=trial.verdict_reason,
+            retry_of=trial.retry_of,
+            steady_state=state.word,
+            steady_from_s=state.from_s,
+            steady_reason=state.reason,
+            detail=trial.detail,
+        )
+        for trial in evidence.manifest.trials
+        for state in [_steady_state(evidence, trial, histograms)]
+    )
+
+
+def _steady_state(
+    evidence: Evidence,
+    trial: Trial,
+    histograms: Mapping[tuple[str, int], Mapping[tuple[int, str], Sequence[Histogram]]],
+) -> SteadyState:
+    """Whether the stage that the headline figures are of had come to rest in this trial."""
+    name = headline_phase(evidence.plan)
+    stage = next((stage for stage in stages(evidence.plan) if stage.name == name), None)
+    if stage is None:
+        return SteadyState("unknown", None, "no stage is measured")
+    if not stage.level:
+        return SteadyState("unknown", None, f"the rate changes within the {name} stage")
+    table = evidence.timeline
+    key = trial.generation, trial.trial
+    own = table[(table["generation"] == key[0]) & (table["trial"] == key[1])]
+    bins = original_bins(own, [stage.name], histograms.get(key, {}))
+    return steady_state(while_offered(bins), slo(evidence.plan).response_ms)
+
+
 def first_recoveries(rows: Sequence[RecoveryRow]) -> list[RecoveryRow]:
     """The row of each trial's first fault, in the order given."""
     first: dict[tuple[str, int], RecoveryRow] = {}
     for row in rows:
         first.setdefault((row.generation, row.trial), row)
     return list(first.values())
-
-
-def _told(recovery: Sequence[RecoveryRow], trials: Sequence[Trial]) -> list[RecoveryRow]:
-    """The rows of trials that are not void."""
-    void = {(trial.generation, trial.trial) for trial in trials if trial.status == "void"}
-    return [row for row in recovery if (row.generation, row.trial) not in void]
 
 
 def _figures(headline: Headline) -> dict[str, float | None]:

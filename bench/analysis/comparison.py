@@ -96,6 +96,12 @@ def compare(
 
     Raises UserError where they are not comparable and `force` is False, or have no generation in common.
     """
+    for evidence, _ in (baseline, contender):
+        if evidence.manifest.kind != "run":
+            raise UserError(
+                f"{evidence.manifest.run} is of a search for capacity: expected two runs; "
+                "the intervals of searches stand in their capacity.csv"
+            )
     differing = difference(baseline[0], contender[0])
     if differing and not force:
         raise UserError(

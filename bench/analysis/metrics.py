@@ -11,7 +11,8 @@ Rows of summary.csv. Per operation (column `operation`), `n` being the arrivals 
 Response and service are of acknowledged operations only, so that a quick refusal flatters nobody; lag
 and delivery are of all. A percentile q is given where n(1-q) >= 10, else it is missing.
 
-Per phase (`operation` empty): `tps`, acknowledged sends of every kind over the phase's wall time;
+Per phase (`operation` empty): `tps`, acknowledged sends of every kind over the phase's wall time, with
+`offered_rate` and `slo_share` of the same;
 `cpu_us_per_transaction` and `cpu_us_per_transaction:<node>`; the generator's and the host's readings
 as mean and as highest (`…_max`). The wall time of a phase that was cut short is up to the last bin.
 """
@@ -51,7 +52,13 @@ COUNTS: Mapping[str, str] = {
 }
 """Metric by name: the column of timeline.csv whose sum it is."""
 RATES = ("offered", "attempted", "acknowledged", "delivered")
-NOT_NODES = frozenset({"generator", "host"})
+COUNTERS = frozenset({"cpu_seconds", "failed_samples"})
+"""Metrics of telemetry of which a mean says nothing."""
+
+
+def is_node(subjects: pd.Series) -> pd.Series:
+    """Which subjects of telemetry are nodes of the system: not the host, the harness, or a load process."""
+    return ~(subjects.isin({"host", "harness"}) | subjects.str.startswith("generator"))
 
 
 def enough_for(quantile: float, n: int) -> bool:
@@ -88,13 +95,22 @@ def summarise(evidence: Evidence) -> tuple[SummaryRow, ...]:
             transactions = bins[bins["operation"].isin(TRANSACTIONS)]
             acknowledged = int(transactions["acknowledged_in_bin"].sum())
             if len(transactions):
-                rows.append(_row(key, "", "tps", _ratio(acknowledged, duration_s), "1/s", acknowledged))
+                rows += _transactions(key, transactions, duration_s)
             rows += _costs(key, telemetry, span, acknowledged)
             rows += _readings(key, telemetry, span)
     return tuple(rows)
 
 
 Key = tuple[str, int, str]
+
+
+def _transactions(key: "Key", bins: pd.DataFrame, duration_s: float) -> Iterator[SummaryRow]:
+    acknowledged, offered, on_time = (
+        int(bins[column].sum()) for column in ("acknowledged_in_bin", "offered", "on_time")
+    )
+    yield _row(key, "", "tps", _ratio(acknowledged, duration_s), "1/s", acknowledged)
+    yield _row(key, "", "offered_rate", _ratio(offered, duration_s), "1/s", offered)
+    yield _row(key, "", "slo_share", _ratio(on_time, offered), "ratio", offered)
 
 
 def _row(key: Key, operation: str, metric: str, value: float | None, unit: str, n: int) -> SummaryRow:
@@ -170,7 +186,7 @@ def _costs(
     key: Key, telemetry: pd.DataFrame, span: tuple[float, float], transactions: int
 ) -> Iterator[SummaryRow]:
     readings = telemetry[telemetry["metric"] == "cpu_seconds"]
-    readings = readings[~readings["subject"].isin(NOT_NODES)]
+    readings = readings[is_node(readings["subject"])]
     inside = readings["t_s"].between(*span)
     if not inside.any() or transactions == 0:
         return
@@ -195,8 +211,8 @@ def _interval_s(readings: pd.DataFrame) -> float:
 
 
 def _readings(key: Key, telemetry: pd.DataFrame, span: tuple[float, float]) -> Iterator[SummaryRow]:
-    gauges = telemetry[telemetry["subject"].isin(NOT_NODES) & telemetry["t_s"].between(*span)]
-    gauges = gauges[gauges["metric"] != "cpu_seconds"]
+    gauges = telemetry[~is_node(telemetry["subject"]) & telemetry["t_s"].between(*span)]
+    gauges = gauges[~gauges["metric"].isin(COUNTERS)]
     for (subject, metric, unit), own in gauges.groupby(["subject", "metric", "unit"], sort=True):
         name = f"{subject}_{metric}"
         yield _row(key, "", name, float(own["value"].mean()), str(unit), len(own))

@@ -10,12 +10,16 @@ from bench.manifest import Trial
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stretch of offered load on the trial's clock; kinds are `warmup`, `steady` and `fault`."""
+    """A stretch of offered load on the trial's clock; kinds are `warmup`, `steady` and `fault`.
+
+    `level` is whether the same rate is offered from its start to its end.
+    """
 
     name: str
     kind: str
     start_s: float
     end_s: float
+    level: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,13 @@ def stages(plan: Mapping[str, Any]) -> tuple[Stage, ...]:
     """The plan's stages in order; raises RunFolderError where the plan has none to read."""
     try:
         return tuple(
-            Stage(str(s["name"]), str(s["kind"]), float(s["start_s"]), float(s["end_s"]))
+            Stage(
+                str(s["name"]),
+                str(s["kind"]),
+                float(s["start_s"]),
+                float(s["end_s"]),
+                len({knot[1] for knot in s.get("knots", ())}) <= 1,
+            )
             for s in plan["stages"]
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -47,6 +57,11 @@ def slo(plan: Mapping[str, Any]) -> Slo:
         raise RunFolderError(
             f"plan.json: slo: {error!r}: expected an object with response_ms and share"
         ) from error
+
+
+def closed_loop(plan: Mapping[str, Any]) -> bool:
+    """Whether people waited for answers before they asked again, so that the system set its own rate."""
+    return plan.get("loop") == "closed"
 
 
 def generations(plan: Mapping[str, Any], trials: tuple[Trial, ...]) -> tuple[str, ...]:

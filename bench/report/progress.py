@@ -42,16 +42,16 @@ class RunProgress:
     ) -> None:
         self._bar.stop()
 
-    def trial(self, plan: Plan, planned: PlannedTrial) -> None:
-        """A trial begins."""
-        self._trial += 1
+    def trial(self, plan: Plan, planned: PlannedTrial, *, retry_of: int | None = None) -> None:
+        """A trial begins; `retry_of` is the void one that it repeats."""
+        self._trial += retry_of is None
         self._plan = plan
         self._name = planned.generation
         self._load_s = plan.load_s
         self._said = 0.0
         self._bar.reset(self._task, total=None, name=planned.generation, description="")
         self._line(
-            f"trial {self._trial} of {len(plan.trials)}: "
+            f"trial {self._trial} of {len(plan.trials)}{'' if retry_of is None else ' again'}: "
             f"about {plan.trial_estimate_s(planned.generation):.0f} s",
         )
 
@@ -86,3 +86,41 @@ class RunProgress:
 
 def _short(text: str) -> str:
     return text if len(text) <= 44 else text[:43] + "…"
+
+
+class SearchProgress:
+    """A Watcher of many short trials, as `with`: what is being done turns on one line, results stay."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("starting")
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def result(self, text: str, *, style: str = "") -> None:
+        """A line that stays."""
+        self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def trial(self, plan: Plan, planned: PlannedTrial, *, retry_of: int | None = None) -> None:
+        """Said by `result` once there is one."""
+
+    def step(self, text: str) -> None:
+        """What is being done now."""
+        self._status.update(_short(text))
+
+    def note(self, text: str) -> None:
+        """Something worth keeping on the screen."""
+        self.result(text, style="yellow")
+
+    def load(
+        self, t_s: float, phase: str, offered: int, acknowledged: int, backlog: int, online: int
+    ) -> None:
+        """Once a second under load."""
+        self._status.update(f"{phase} {t_s:.0f} s: {acknowledged:,} of {offered:,}, backlog {backlog:,}")

@@ -17,6 +17,7 @@ from rich.text import Text
 from bench.analysis.analyse import Analysis, Headline, Losses
 from bench.analysis.comparison import Comparison, Comparisons
 from bench.analysis.incidents import Incident
+from bench.manifest import Trial
 from bench.report.format import MISSING, bound, count, number, seconds, share, times
 
 COLUMNS = (
@@ -72,6 +73,8 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
         ]
     else:
         parts.append(Text("No trial was measured."))
+    parts += _rest(analysis)
+    parts += _verdicts(analysis)
     parts += _flaws(analysis)
     parts += _notes(analysis)
     if folder is not None:
@@ -258,15 +261,66 @@ def _late(incident: Incident) -> str:
     return "" if late is None else f"; {count(round(late))} sends late or unanswered"
 
 
+def _rest(analysis: Analysis) -> list[RenderableType]:
+    """Trials that had not come to rest, or whose warm-up reached into what was measured."""
+    begins_s = {
+        phase.name: phase.start_s for trial in analysis.manifest.trials for phase in trial.phases
+    }.get(analysis.phase or "")
+    lines = []
+    for trial in analysis.trials:
+        head = f"{trial.generation} trial {trial.trial}: "
+        if trial.status != "complete":
+            continue
+        if trial.steady_state == "no_steady_state":
+            lines.append(_item(f"{head}no steady state: {trial.steady_reason}"))
+        elif trial.steady_state == "unknown":
+            lines.append(_item(f"{head}steady or not is unknown: {trial.steady_reason}"))
+        elif begins_s is not None and trial.steady_from_s is not None and trial.steady_from_s > begins_s:
+            lines.append(
+                _item(
+                    f"{head}steady from {seconds(trial.steady_from_s)} on; the warm-up before is in the "
+                    f"figures, which begin at {seconds(begins_s)}"
+                )
+            )
+    if not lines and any(trial.status == "complete" for trial in analysis.trials):
+        lines = [_item("all trials, from its beginning")]
+    return [_section(f"Steady state of the {analysis.phase} phase"), *lines] if lines else []
+
+
+def _verdicts(analysis: Analysis) -> list[RenderableType]:
+    """How far the figures are the system's, a line a generation; nothing where no trial was judged."""
+    lines: list[RenderableType] = []
+    for headline in analysis.headlines:
+        judged = [t for t in analysis.trials if t.generation == headline.generation and t.verdict]
+        kept = [trial for trial in judged if trial.status != "void"]
+        if not judged:
+            continue
+        text = f"{headline.generation}: {len(kept)} of {len(judged)} trials"
+        if kept:
+            text += f" sut-bound ({kept[0].verdict_reason})"
+        else:
+            text += " to be believed: no figure"
+        lines.append(_item(text))
+    if lines and not analysis.manifest.ceilings_per_s:
+        lines.append(_item("The generator was not calibrated: what it could reach here is not known."))
+    return (
+        [_section("Whether the figures are the system's, and not the generator's"), *lines] if lines else []
+    )
+
+
 def _flaws(analysis: Analysis) -> list[RenderableType]:
-    lines = [
-        _item(
-            f"{trial.generation} trial {trial.trial}: {trial.status}"
-            + (f": {trial.detail}" if trial.detail else "")
-        )
-        for trial in analysis.flawed
-    ]
+    lines = [_item(_flaw(trial)) for trial in analysis.flawed]
     return [_section("Trials that are not complete (*: no complete one)"), *lines] if lines else []
+
+
+def _flaw(trial: Trial) -> str:
+    text = f"{trial.generation} trial {trial.trial}"
+    if trial.retry_of is not None:
+        text += f" (again trial {trial.retry_of})"
+    text += f": {trial.status}"
+    if trial.status == "void" and trial.verdict is not None:
+        text += f", {trial.verdict.replace('_', '-')}: {trial.verdict_reason}"
+    return text + (f": {trial.detail}" if trial.detail else "")
 
 
 def _notes(analysis: Analysis) -> list[RenderableType]:
@@ -276,7 +330,12 @@ def _notes(analysis: Analysis) -> list[RenderableType]:
             f"One machine, {analysis.manifest.host.cores} cores: the published figures are of clusters, and "
             "untestable here; only the ratios between generations are put beside theirs."
         )
-    if analysis.headlines and all(headline.carried for headline in analysis.headlines):
+    if analysis.closed_loop:
+        notes.append(
+            "Closed loop: people waited for answers before they asked again, so a slow system was asked "
+            "less. TPS follows from response and think time, and no response time counts a wait to ask."
+        )
+    elif analysis.headlines and all(headline.carried for headline in analysis.headlines):
         notes.append("TPS is the load that was offered, all of it carried: it is no capacity.")
     if any(headline.trials == 1 for headline in analysis.headlines):
         notes.append("One trial of a generation says nothing of how far the next would be from it.")

@@ -4,10 +4,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from bench.records import TelemetryRow
+from bench.telemetry.foreign import Foreign
+from bench.telemetry.generator import Generator
 from bench.telemetry.host import Host
 from bench.telemetry.processes import Processes
 from bench.telemetry.reading import Reading
@@ -31,6 +34,8 @@ class Sampler:
         self._clock_ns = clock_ns
         self._host = Host()
         self._processes = Processes()
+        self._generator = Generator()
+        self._foreign = Foreign()
         self._readings: list[tuple[int, Reading]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -62,12 +67,19 @@ class Sampler:
 
     async def _run(self) -> None:
         while True:
-            for name, device in (("host", self._host.sample), ("processes", self._sample_processes)):
-                self._read(name, device)
+            self._read("host", self._host.sample)
+            for name, device in (
+                ("processes", self._processes.sample),
+                ("generator", self._generator.sample),
+                ("foreign", self._foreign.sample),
+            ):
+                self._read(name, partial(self._of_processes, device))
             await asyncio.sleep(EVERY_S)
 
-    def _sample_processes(self) -> Iterator[Reading]:
-        return self._processes.sample({**self._pids(), "harness": os.getpid()})
+    def _of_processes(
+        self, device: Callable[[Mapping[str, int | None]], Iterator[Reading]]
+    ) -> Iterator[Reading]:
+        return device({**self._pids(), "harness": os.getpid()})
 
     def _read(self, name: str, device: Callable[[], Iterator[Reading]]) -> None:
         t_ns = self._clock_ns()

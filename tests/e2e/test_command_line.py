@@ -2,13 +2,14 @@
 
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Bench
 
-COMMANDS = ("run", "plan", "report", "compare", "up", "list", "doctor")
+COMMANDS = ("run", "calibrate", "capacity", "plan", "report", "compare", "up", "list", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -23,7 +24,7 @@ def test_the_help_names_every_command(bench: Bench) -> None:
     assert all(re.search(rf"^  {command} ", text, re.MULTILINE) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("command", ["run", "plan", "capacity"])
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -95,10 +96,41 @@ def test_up_keeps_a_generation_running_until_it_is_interrupted(bench: Bench, gen
 
 
 def test_a_failure_to_write_to_a_closed_pipe_is_no_traceback(bench: Bench) -> None:
-    import subprocess
-
     command = " ".join(bench.command("list")) + " | true"
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, env=bench.environment(), check=False
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--trial", "5"), "--trial: '5': expected a duration"),
+        (("--trial", "5s", "--total", "2s"), "--total: 2s is less than one trial, 5s"),
+        (("--highest", "fast"), "--highest: 'fast': expected a rate"),
+        (("--highest", "1/s"), "--highest: 1/s is not above the lowest"),
+    ],
+)
+def test_a_search_that_cannot_be_is_one_line_and_exit_2(
+    bench: Bench, words: tuple[str, ...], expected: str
+) -> None:
+    done = bench("capacity", "profiles/capacity.yaml", *words)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert expected in done.stderr
+    assert not bench.results.exists()
+
+
+def test_more_people_than_files_can_be_open_are_refused_before_anything_starts(
+    bench: Bench, tmp_path: Path
+) -> None:
+    path = tmp_path / "crowd.yaml"
+    path.write_text(Path("profiles/quick.yaml").read_text().replace("clients: 60", "clients: 60000"))
+    command = f"ulimit -n 4096 && exec {' '.join(bench.command('run', str(path)))}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=bench.environment(), check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "population.clients: 60,000 people" in done.stderr
+    assert "ulimit -Hn" in done.stderr
+    assert not bench.results.exists()

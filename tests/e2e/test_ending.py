@@ -124,3 +124,26 @@ def test_two_runs_never_overlap(bench: Bench, profile: Callable[..., Path]) -> N
     assert second.stderr.startswith("bench: another bench run holds ")
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 130
+
+
+def test_a_search_that_is_interrupted_ends_at_once_and_keeps_the_trials_it_had(
+    bench: Bench, profile: Callable[..., Path]
+) -> None:
+    path = profile(SHORT.format(generation="monolith", steady="2s", quiet="1s"))
+    running = bench.start("capacity", str(path), "--trial", "1s", "--total", "2s")
+    bench.wait_said("all goals met", running)
+    running.send_signal(signal.SIGINT)
+    interrupted = time.monotonic()
+    assert running.wait(30) == 130, bench.said()
+    assert time.monotonic() - interrupted < 10
+    assert bench.wait_gone(0.5) == {}
+    assert "Traceback" not in bench.said()
+    assert not (bench.results / ".work").exists()
+    assert len((folder_of(bench) / "capacity_trials.csv").read_text().splitlines()) >= 2
+    report = bench("report", "latest")
+    assert report.returncode == 0, report.stderr
+    assert "Interrupted: 0 of 1 generations, then monolith trial" in " ".join(report.stdout.split())
+    assert "p99<=150ms" in report.stdout
+    compared = bench("compare", "latest", "latest")
+    assert compared.returncode == 2
+    assert "is of a search for capacity" in compared.stderr

@@ -20,6 +20,7 @@ from bench.records import (
     SummaryRow,
     TelemetryRow,
     TimelineRow,
+    TrialRow,
 )
 from bench.results import RunFolder, find, list_runs, read_published
 from bench.tables import columns, read_rows, to_csv
@@ -51,6 +52,10 @@ AUDIT = AuditRow(
 RECOVERY = RecoveryRow(
     "monolith", 1, 1, "kill", "server", "not recovered", 21.0, 21.5, None, None, None, None, None, None,
     23.0, 0.7, 22.5, 0, 3375.0, 4.5, "watched to the end",
+)  # fmt: skip
+TRIAL = TrialRow(
+    "monolith", 2, "void", "noisy", "steady: the hypervisor took 12 % of all cores", 1,
+    "no_steady_state", 7.5, "the backlog grows by 3 a second", ""
 )  # fmt: skip
 SUMMARY = SummaryRow("monolith", 1, "steady", "send", "response_p99", None, "ms", 400)
 
@@ -92,6 +97,17 @@ def test_the_manifest_comes_back_as_it_was_written(folder: RunFolder) -> None:
     assert folder.manifest() == manifest
 
 
+def test_a_manifest_of_schema_version_1_is_still_read(folder: RunFolder) -> None:
+    folder.write_manifest(MANIFEST.with_trial(trial()))
+    path = folder.path / "manifest.json"
+    old = json.loads(path.read_text())
+    old["schema_version"] = 1
+    for name in ("verdict", "verdict_reason", "retry_of"):
+        del old["trials"][0][name]
+    path.write_text(json.dumps(old))
+    assert folder.manifest().trials == (trial(),)
+
+
 def test_what_is_added_is_what_is_read(measured: RunFolder) -> None:
     evidence = measured.evidence()
     assert evidence.manifest.trials == (trial(),)
@@ -107,13 +123,13 @@ def test_what_is_added_is_what_is_read(measured: RunFolder) -> None:
     assert (histogram.start_s, histogram.histogram.total) == (6.0, 2)
 
 
-@pytest.mark.parametrize("row", [timeline_row(), FAULT, TELEMETRY, AUDIT, RECOVERY, SUMMARY])
+@pytest.mark.parametrize("row", [timeline_row(), FAULT, TELEMETRY, AUDIT, RECOVERY, SUMMARY, TRIAL])
 def test_rows_are_read_back_as_the_values_they_were(row: object) -> None:
     assert read_rows(type(row), to_csv(type(row), [row]).encode(), "x.csv") == [row]
 
 
 def test_the_files_are_the_golden_ones(measured: RunFolder) -> None:
-    measured.write_analysis(summary=[SUMMARY], recovery=[RECOVERY])
+    measured.write_analysis(summary=[SUMMARY], recovery=[RECOVERY], trials=[TRIAL])
     for name in [*results.MEASURED, *results.ANALYSED]:
         assert (measured.path / name).read_text() == (GOLDEN / name).read_text(), name
     assert measured.manifest().status == "analysed"
@@ -234,7 +250,7 @@ def test_a_missing_file_is_named(measured: RunFolder) -> None:
         (lambda text: text[: len(text) // 2], r"manifest\.json: not JSON"),
         (lambda text: "\xff\x00", r"manifest\.json: not JSON"),
         (lambda text: "[]", "schema_version: expected an integer"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "newer threegen"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "newer threegen"),
         (lambda text: text.replace('"ended": "running"', '"ended": "maybe"'), "ended: Input should be"),
         (lambda text: text.replace('"cores": 2', '"cores": "two"'), "host.cores: Input should be"),
         (lambda text: text.replace('"run":', '"walk":'), "run: "),

@@ -138,7 +138,7 @@ def test_the_folder_alone_gives_the_same_numbers(tmp_path: Path) -> None:
     assert [replace(row, detected_s=None) for row in again.recovery] == [
         replace(row, detected_s=None) for row in first.recovery
     ]
-    folder.write_analysis(summary=first.summary, recovery=first.recovery)
+    folder.write_analysis(summary=first.summary, recovery=first.recovery, trials=first.trials)
     assert folder.manifest().status == "analysed"
     assert len(folder.recovery()) == 2
 
@@ -173,3 +173,11 @@ def write(folder: RunFolder, given: Evidence) -> None:
             audit=of_trial(AuditRow, "audit"),
             hlog_text="".join(lines),
         )
+
+
+def test_a_void_trial_is_listed_and_is_in_no_figure() -> None:
+    given = evidence(killed(2, 1), killed(9, 2, status="void"))
+    found = analyse(given)
+    assert {row.trial for row in found.summary} == {row.trial for row in found.recovery} == {1}
+    assert [(row.trial, row.status) for row in found.trials] == [(1, "complete"), (2, "void")]
+    assert [trial.trial for trial in found.flawed] == [2]

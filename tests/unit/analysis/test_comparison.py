@@ -142,3 +142,10 @@ def test_runs_without_a_common_generation_cannot_be_compared() -> None:
     one, other = a_run(1), evidence(Scripted("sharded", stages=SHORT))
     with pytest.raises(UserError, match="no generation in common"):
         compared(one, other)
+
+
+def test_a_search_for_capacity_is_no_run_to_compare() -> None:
+    given = evidence(Scripted())
+    search = with_manifest(given, kind="capacity")
+    with pytest.raises(UserError, match="is of a search for capacity"):
+        compare((given, analyse(given)), (search, analyse(search)))

@@ -1,0 +1,69 @@
+"""A generation laid out on this host with the plan's people, ready to be started and proved."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench import machine, programs
+from bench.deployment.local import lay_out
+from bench.deployment.local.deployment import LocalDeployment
+from bench.deployment.local.topology import Site, Topology
+from bench.generations import GENERATIONS, ClientKind
+from bench.load.driver import prove
+from bench.load.population import populate
+from bench.plan import PROBES, Plan, client_kind
+from bench.watcher import Watcher
+
+LOOPBACK = "127.0.0.1"
+
+
+def deploy(
+    plan: Plan, generation: str, work: Path, logs: Path, watcher: Watcher, *, host: str = LOOPBACK
+) -> LocalDeployment:
+    """The generation laid out in `work` at the address `host`, with the plan's people; not started yet."""
+    site = furnish(plan, work, host)
+    people = int(site.people["count"])
+    return proved(lay_out(generation, site), site, client_kind(generation), people, plan, logs, watcher)
+
+
+def furnish(plan: Plan, work: Path, host: str = LOOPBACK) -> Site:
+    """A site in `work`, which is made, with the plan's people and those between whom the probe passes."""
+    work.mkdir(parents=True)
+    population = populate(plan)
+    graph = list(population.contacts)
+    probes = range(plan.clients, plan.clients + PROBES)
+    graph += [[other for other in probes if other != probe] for probe in probes]
+    people_file = work / "contacts.json"
+    people_file.write_text(json.dumps(graph))
+    people = {"count": len(graph), "password": plan.password, "contacts_file": str(people_file)}
+    if population.groups:
+        groups_file = work / "groups.json"
+        groups_file.write_text(json.dumps(population.groups))
+        people["groups_file"] = str(groups_file)
+    return Site(folder=work, people=people, host=host)
+
+
+def proved(
+    topology: Topology,
+    site: Site,
+    client: ClientKind,
+    people: int,
+    plan: Plan,
+    logs: Path,
+    watcher: Watcher,
+) -> LocalDeployment:
+    """A deployment that counts as up once a message has passed between the last two of `people`."""
+
+    async def pass_message(endpoints: Any) -> None:
+        await prove(client, endpoints, people, plan.password, logs / "probe.log")
+
+    return LocalDeployment(
+        topology, site, logs, cores=machine.divide_cores().sut, prove=pass_message, say=watcher.step
+    )
+
+
+def require_programs(plan: Plan) -> None:
+    """Refuse before anything is started, not in the middle of a run."""
+    for generation in plan.generations:
+        for program in GENERATIONS[generation].programs:
+            programs.require(program)
