@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup bench test lint unit integration e2e format clean
+.PHONY: help setup bench test lint unit integration e2e benchmarks format clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -31,6 +31,10 @@ integration: setup  ## the tests against real servers, one part at a time
 
 e2e: setup  ## the whole river
 	@$(BIN)/pytest tests/e2e
+
+benchmarks: setup  ## beside Locust, k6, wrk and Tsung: speed, error, memory (PART=throughput: one part; ROUNDS, SECONDS, MINUTES)
+	@$(BIN)/bench doctor --install --quiet --for benchmarks
+	@$(BIN)/python -m tests.benchmarks $(PART) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 format: setup  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

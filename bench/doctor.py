@@ -1,11 +1,13 @@
 """What this machine lacks for threegen, or has badly set, and the command that mends it; `make` calls it."""
 
+import contextlib
 import os
 import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import machine, programs
@@ -13,12 +15,13 @@ from bench.errors import MachineError
 from bench.programs import Program, Purpose
 from bench.records import Finding
 
+POLICY = Path("/usr/sbin/policy-rc.d")
 FREE_DISK_BYTES = 2_000_000_000
 OPEN_FILES = 4_096
 
 
 def examine(results: Path, purpose: Purpose) -> list[Finding]:
-    """Look at everything; `tests` looks at what the runs need too."""
+    """Look at everything; `tests` and `benchmarks` look at what the runs need too."""
     found = [_python(), *_programs(purpose)]
     return [*found, _cores(), _open_files(), _disk(results)]
 
@@ -44,7 +47,8 @@ def install(purpose: Purpose, say: Callable[[str], None]) -> None:
     say(f"installing {names} through apt")
     _apt([*rights, "apt-get", "update", "-qq"])
     packages = " ".join(dict.fromkeys(_available(program) for program in missing))
-    _apt([*rights, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages.split()])
+    with _asleep(rights):
+        _apt([*rights, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages.split()])
     left = ", ".join(program.name for program in missing if programs.find(program.name) is None)
     if left:
         raise MachineError(f"apt installed {packages}, and {left} is still not found on PATH or in /usr/sbin")
@@ -115,6 +119,26 @@ def _available(program: Program) -> str:
         if "Candidate:" in shown and "Candidate: (none)" not in shown:
             return package
     return program.packages[0]
+
+
+@contextlib.contextmanager
+def _asleep(rights: Sequence[str]) -> Iterator[None]:
+    """Have the daemons of what is installed meanwhile not be started: we run our own of each.
+
+    Debian asks /usr/sbin/policy-rc.d before it starts any; one that is there already is left to decide. Ours
+    forbids only while this process lives, and removes itself when it is asked later.
+    """
+    if POLICY.exists():
+        yield
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".policy-rc.d") as script:
+        script.write(f'#!/bin/sh\n[ -d /proc/{os.getpid()} ] && exit 101\nrm -f "$0"\nexit 0\n')
+        script.flush()
+        subprocess.run([*rights, "install", "-m", "755", script.name, str(POLICY)], check=False)
+    try:
+        yield
+    finally:
+        subprocess.run([*rights, "rm", "-f", str(POLICY)], check=False)
 
 
 def _apt(command: Sequence[str]) -> None:

