@@ -19,20 +19,28 @@ FEWEST_FOR_P95 = 20
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """One bin, or several made one. `*_p95_ms` are None where there are too few samples to say."""
+    """One bin, or several made one. `*_p95_ms` are None where there are too few samples to say.
+
+    Its histograms are by kind of send, and only joined when asked for: an hour's would be kept twice.
+    """
 
     start_s: float
     end_s: float
     offered: int
     on_time: int
     backlog: int
-    response: Histogram
-    delivery: Histogram
+    responses: Sequence[Histogram]
+    deliveries: Sequence[Histogram]
 
     @property
     def goodput(self) -> float:
         """On-time share of what was offered; 1 where nothing was."""
         return self.on_time / self.offered if self.offered else 1.0
+
+    @property
+    def response(self) -> Histogram:
+        """Response times of all kinds of send."""
+        return merge(self.responses)
 
     @property
     def response_p95_ms(self) -> float | None:
@@ -42,7 +50,7 @@ class Bin:
     @property
     def delivery_p95_ms(self) -> float | None:
         """Of messages received in this bin."""
-        return _p95_ms(self.delivery)
+        return _p95_ms(merge(self.deliveries))
 
 
 def histograms_by_bin(
@@ -81,8 +89,8 @@ def original_bins(
             offered=int(offered),
             on_time=int(on_time),
             backlog=int(backlog),
-            response=merge(histograms.get((_ms(start_s), "response"), ())),
-            delivery=merge(histograms.get((_ms(start_s), "delivery"), ())),
+            responses=histograms.get((_ms(start_s), "response"), ()),
+            deliveries=histograms.get((_ms(start_s), "delivery"), ()),
         )
         for start_s, width_s, offered, on_time, backlog in sums.itertuples(name=None)
     ]
@@ -130,8 +138,8 @@ def join(bins: Sequence[Bin]) -> Bin:
         offered=sum(b.offered for b in bins),
         on_time=sum(b.on_time for b in bins),
         backlog=bins[-1].backlog,
-        response=merge(b.response for b in bins),
-        delivery=merge(b.delivery for b in bins),
+        responses=(merge(part for b in bins for part in b.responses),),
+        deliveries=(merge(part for b in bins for part in b.deliveries),),
     )
 
 

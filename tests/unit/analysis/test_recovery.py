@@ -189,7 +189,7 @@ def test_without_histograms_goodput_alone_decides() -> None:
 
 def a_bin(start_s: float, offered: int = 100, on_time: int = 100, response_us: int = 4000) -> Bin:
     values = Histogram.of_values(np.full(on_time, response_us))
-    return Bin(start_s, start_s + 1, offered, on_time, 0, values, values)
+    return Bin(start_s, start_s + 1, offered, on_time, 0, (values,), (values,))
 
 
 def test_bins_widen_to_a_hundred_arrivals_and_the_rest_joins_the_last() -> None:

@@ -32,7 +32,7 @@ def bins(
         response = Histogram.of_values(np.maximum(source.exponential(mean * 1000, offered), 1))
         left = int(source.integers(0, 4)) if backlog is None else int(backlog[n])
         start_s = 6.0 + n * width_s
-        made.append(Bin(start_s, start_s + width_s, offered, on_time, left, response, response))
+        made.append(Bin(start_s, start_s + width_s, offered, on_time, left, (response,), (response,)))
     return made
 
 
