@@ -10,6 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import median
 
+from rich import box
 from rich.table import Table
 
 
@@ -74,15 +75,19 @@ def write_csv(path: Path, figures: Iterable[Figure]) -> None:
 
 
 def show(title: str, figures: Sequence[Figure]) -> Table:
-    """The figures as a table: one row a subject, one column a metric, the goals below their figures."""
-    table = Table(title=title, title_justify="left")
-    metrics = {(one.metric, one.unit): None for one in figures}
-    table.add_column("")
-    for metric, unit in metrics:
-        table.add_column(f"{metric}\n{unit}", justify="right")
+    """The figures as a table for 80 columns: one row a metric, one column a subject, goals below figures."""
+    subjects = list(dict.fromkeys(one.subject for one in figures))
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.pad_edge = False
+    table.add_column("", max_width=15)
+    for subject in subjects:
+        table.add_column(subject, justify="right")
     by_place = {(one.subject, one.metric): one for one in figures}
-    for subject in dict.fromkeys(one.subject for one in figures):
-        table.add_row(subject, *(_shown(by_place.get((subject, metric))) for metric, _ in metrics))
+    for metric, unit in {(one.metric, one.unit): None for one in figures}:
+        shown = (_shown(by_place.get((subject, metric))) for subject in subjects)
+        table.add_row(f"{metric}\n[dim]{unit}[/dim]", *shown)
     return table
 
 
@@ -99,7 +104,7 @@ def _shown(one: Figure | None) -> str:
     else:
         text = _number(one.value)
         if one.lowest is not None and one.highest is not None and one.lowest < one.highest:
-            text += f"\n[dim]{_number(one.lowest)}–{_number(one.highest)}[/dim]"
+            text += f"\n[dim]{_short(one.lowest)}–{_short(one.highest)}[/dim]"
     if one.goal:
         colour = "green" if one.verdict == "pass" else "red"
         text += f"\n[{colour}]{one.goal} {one.verdict}[/{colour}]"
@@ -110,6 +115,14 @@ def _number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _short(value: float) -> str:
+    """To three digits in at most five places, for two of them stand side by side."""
+    for letter, unit in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= unit:
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:.3g}"
 
 
 def _cell(cell: object) -> object:
