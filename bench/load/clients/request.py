@@ -76,6 +76,8 @@ class RequestConnection:
         assert self._parser is not None
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            raise error.__context__ or error from None  # what the listener raised, or we
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise ConnectionLost(f"not HTTP: {error}") from error
         if self._last:
