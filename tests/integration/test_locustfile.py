@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,38 @@ def test_a_master_and_its_workers_do_what_one_process_does(example: Path, url: s
         for worker in workers:
             worker.kill()
             worker.communicate()
+
+
+def test_a_worker_that_is_lost_ends_the_test_and_the_audit_says_so(
+    example: Path, url: str, tmp_path: Path
+) -> None:
+    out, port = tmp_path / "out", str(free_port())
+    join = command(example, "--worker", "--master-host", "127.0.0.1", "--master-port", port)
+    workers = [subprocess.Popen(join, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in range(2)]
+    lead = command(
+        example,
+        *("--host", url, "-u", str(PEOPLE), "-r", "100", "-t", "120s", "--threegen-out", str(out)),
+        *("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port),
+        *("--expect-workers", "2"),
+    )
+    master = subprocess.Popen(lead, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (out / "timeline.csv").exists() or recorded(out, "send", "sent") == 0:
+            assert master.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        workers[0].kill()
+        said = master.communicate(timeout=PATIENCE_S)[1]
+        assert master.returncode == 1, said
+        assert "was lost" in said
+        assert audit(out)["verdict"] == "unknown"
+    finally:
+        master.kill()
+        master.communicate()
+        for worker in workers:
+            worker.kill()
+            worker.wait()
 
 
 @pytest.mark.parametrize(
