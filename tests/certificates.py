@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 DOMAIN = "threegen.example"
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for DOMAIN and 127.0.0.1 that vouches for itself: its file and its key's."""
+def self_signed(folder: Path, address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for DOMAIN and an IP address that vouches for itself: its file and its key's."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, DOMAIN)])
     now = datetime.datetime.now(datetime.UTC)
@@ -26,7 +26,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(
             x509.SubjectAlternativeName(
-                [x509.DNSName(DOMAIN), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+                [x509.DNSName(DOMAIN), x509.IPAddress(ipaddress.ip_address(address))]
             ),
             critical=False,
         )

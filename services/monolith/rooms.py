@@ -8,7 +8,6 @@ every member, and waits for those who are away, which a room's own history would
 from services.monolith.stanza import Element, attribute, optional, write_inner
 from services.runtime import People
 
-MUC = "http://jabber.org/protocol/muc"
 XML_LANG = "http://www.w3.org/XML/1998/namespace lang"
 
 

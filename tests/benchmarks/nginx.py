@@ -4,13 +4,11 @@ It counts the requests itself (stub_status), so that no tool is believed about i
 """
 
 import http.client
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bench.deployment.local.ports import free_port
-from bench.errors import DeploymentError
 from bench.programs import require
 from tests.benchmarks.running import Running
 
@@ -80,18 +78,8 @@ class Nginx:
         )
         self._running = Running(command, self._folder / "nginx.log", cores=self._cores)
         self._asked = 0
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            self._running.check()
-            try:
-                self.requests()
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    self._running.end()
-                    raise DeploymentError(f"nginx does not answer on port {self.port}: {error}") from error
-                time.sleep(0.02)
-            else:
-                return self
+        self._running.await_answer(self.requests, START_TIMEOUT_S)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,14 +6,12 @@ messages that clients send, so that no tool is believed about its own rate.
 """
 
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bench.deployment.local.ports import free_port
-from bench.errors import DeploymentError
 from bench.programs import require
 from tests.benchmarks.running import Running
 
@@ -96,18 +94,11 @@ class Prosody:
         self._running = Running(
             (require("prosody"), "--config", str(file), "-F"), folder / "prosody.log", cores=self._cores
         )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            self._running.check()
-            try:
-                socket.create_connection((self.host, self.port), timeout=1).close()
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    self._running.end()
-                    raise DeploymentError(f"Prosody does not answer on port {self.port}: {error}") from error
-                time.sleep(0.05)
-            else:
-                return self
+        self._running.await_answer(self._connect, START_TIMEOUT_S)
+        return self
+
+    def _connect(self) -> None:
+        socket.create_connection((self.host, self.port), timeout=1).close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

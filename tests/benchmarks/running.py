@@ -7,7 +7,8 @@ our choosing, so that start-up counts for nobody.
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -80,6 +81,21 @@ class Running:
     def peak_bytes(self) -> int:
         """The most that each of them has held (VmHWM), added up."""
         return sum(_peak_bytes(process.pid) for process in self._family())
+
+    def await_answer(self, ask: Callable[[], object], timeout_s: float) -> None:
+        """Until `ask` raises no OSError any more; ends it and raises DeploymentError where that takes too long."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.check()
+            try:
+                ask()
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    self.end()
+                    raise DeploymentError(f"{self._name} does not answer: {error}; see {self.log}") from error
+                time.sleep(0.02)
+            else:
+                return
 
     def wait(self, timeout_s: float) -> None:
         """Until it has ended by itself, well; raises DeploymentError where it does not."""

@@ -1,7 +1,5 @@
 """The WebSocket client against real sockets and scripted answers."""
 
-import datetime
-import ipaddress
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +8,6 @@ import gevent
 import gevent.event
 import orjson
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from gevent import socket
 from gevent.server import StreamServer
 from gevent.ssl import SSLContext
@@ -24,9 +19,10 @@ from bench.load.clients import ConnectionLost, LoginRefused, Request
 from bench.load.clients.websocket import WebSocketConnection
 from bench.load.clients.websocket_frames import masked
 from bench.records import Endpoint, Person
+from tests.certificates import self_signed
+from tests.unit.clients.ear import Ear, message
 
 PATIENCE_S = 20
-Told = tuple[str, ...]
 ALICE = Person(0, "u0", "open sesame")
 
 
@@ -44,8 +40,8 @@ class Peer:
             while self.frames:
                 frame = self.frames.pop(0)
                 if frame.opcode is Opcode.TEXT:
-                    message: dict[str, object] = orjson.loads(frame.data)
-                    return message
+                    received: dict[str, object] = orjson.loads(frame.data)
+                    return received
             data = self.connected.recv(65_536)
             if not data:
                 raise EOFError
@@ -58,8 +54,8 @@ class Peer:
             self.flush()
 
     def send(self, *messages: dict[str, object], split: bool = False) -> None:
-        for message in messages:
-            self.protocol.send_text(orjson.dumps(message))
+        for one in messages:
+            self.protocol.send_text(orjson.dumps(one))
         self.flush(split=split)
 
     def flush(self, *, split: bool = False) -> None:
@@ -70,39 +66,6 @@ class Peer:
                 gevent.sleep(0)
         else:
             self.connected.sendall(data)
-
-
-class Ear:
-    """A listener that keeps what it is told, in order."""
-
-    def __init__(self) -> None:
-        self.told: list[Told] = []
-
-    def acknowledged(self, request_id: str) -> None:
-        self.told.append(("acknowledged", request_id))
-
-    def refused(self, request_id: str, reason: str) -> None:
-        self.told.append(("refused", request_id, reason))
-
-    def delivered(self, message_id: str, sender: str, body: str, group: str) -> None:
-        self.told.append(("delivered", message_id, sender, body, group))
-
-    def lost(self, reason: str) -> None:
-        self.told.append(("lost", reason))
-
-    def failed(self, error: Exception) -> None:
-        self.told.append(("failed", str(error)))
-
-    def hear(self, count: int) -> list[Told]:
-        """The next `count` things; waits for them."""
-        while len(self.told) < count:
-            gevent.sleep(0.001)
-        heard, self.told = self.told[:count], self.told[count:]
-        return heard
-
-
-def message(message_id: str, addressee: str, body: str) -> Request:
-    return Request("send", message_id, addressee, body, 0)
 
 
 Script = Callable[[Peer], None]
@@ -430,34 +393,3 @@ def test_tls_is_spoken_with_the_server_that_the_certificate_names_and_no_other(
     other, _ = self_signed(tmp_path / "other", "127.0.0.2")
     with pytest.raises(LoginRefused, match="certificate"):
         connection.open(Endpoint(endpoint.host, endpoint.port, str(other)), ear)
-
-
-def self_signed(folder: Path, address: str) -> tuple[Path, Path]:
-    """A certificate for an IP address: its file and its key's."""
-    folder.mkdir(exist_ok=True)
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
-    certificate_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return certificate_file, key_file
