@@ -292,7 +292,7 @@ def compare(results: Path, baseline: str, contender: str, force: bool) -> None:
 
     evidence = [find(results, text).evidence() for text in (baseline, contender)]
     one, other = ((each, analyse(each)) for each in evidence)
-    _console().print(render_comparison(set_beside(one, other, force=force)))
+    _console().print(render_comparison(set_beside(one, other, force=force)), crop=False)
 
 
 @main.command()
@@ -539,7 +539,7 @@ def _report(results: Path, folder: "RunFolder") -> None:
 
     analysis = analyse(folder.evidence(), read_published(PROJECT / "results"))
     folder.write_analysis(summary=analysis.summary, recovery=analysis.recovery, trials=analysis.trials)
-    _console().print(render(analysis, _short(folder.path)))
+    _console().print(render(analysis, _short(folder.path)), crop=False)
 
 
 def _report_capacity(folder: "RunFolder") -> None:
@@ -555,4 +555,4 @@ def _report_capacity(folder: "RunFolder") -> None:
         for row in answers(search, name, trials, ceiling_per_s=manifest.ceilings_per_s.get(client_kind(name)))
     ]
     folder.write_capacity(found)
-    _console().print(show_capacity(manifest, search, found, trials, _short(folder.path)))
+    _console().print(show_capacity(manifest, search, found, trials, _short(folder.path)), crop=False)

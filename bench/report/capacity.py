@@ -14,6 +14,7 @@ from bench.analysis.verdict import CEILING_SHARE
 from bench.manifest import Manifest
 from bench.records import CapacityRow, CapacityTrialRow
 from bench.report.format import MISSING, number
+from bench.report.whole import Whole
 
 WIDTH = 80
 
@@ -54,7 +55,7 @@ def show_capacity(
     else:
         parts += [_intervals(answers), *_latencies(trials), *_notes(search, answers, trials)]
     if folder is not None:
-        parts.append(Text(f"\n{folder}", no_wrap=True, overflow="ignore"))
+        parts += [Text(), Whole(str(folder))]
     return Group(*parts)
 
 

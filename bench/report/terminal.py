@@ -19,6 +19,7 @@ from bench.analysis.comparison import Comparison, Comparisons
 from bench.analysis.incidents import Incident
 from bench.manifest import Trial
 from bench.report.format import MISSING, bound, count, number, seconds, share, times
+from bench.report.whole import Whole
 
 COLUMNS = (
     ("tps", "TPS", "1/s", 9),
@@ -78,16 +79,15 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
     parts += _flaws(analysis)
     parts += _notes(analysis)
     if folder is not None:
-        # Not wrapped, so that it can be copied.
-        parts.append(Text(f"\n{folder}", no_wrap=True, overflow="ignore"))
+        parts += [Text(), Whole(str(folder))]
     return Group(*parts)
 
 
 def render_comparison(comparisons: Comparisons) -> RenderableType:
     """Two runs side by side, figure by figure."""
     parts: list[RenderableType] = [
-        Text(f"baseline   {comparisons.baseline}", no_wrap=True, overflow="ignore"),
-        Text(f"contender  {comparisons.contender}\n", no_wrap=True, overflow="ignore"),
+        Whole(f"baseline   {comparisons.baseline}"),
+        Whole(f"contender  {comparisons.contender}\n"),
         _Roomy(partial(_comparison_table, comparisons)),
     ]
     if any(row.word == "descriptive only" for row in comparisons.rows):

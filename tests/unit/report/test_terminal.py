@@ -89,7 +89,7 @@ def printed(view: RenderableType, *, width: int = 80, terminal: bool = False) ->
     out = io.StringIO()
     Console(
         file=out, width=width, force_terminal=terminal, color_system="truecolor" if terminal else None
-    ).print(view)
+    ).print(view, crop=False)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 
@@ -165,3 +165,9 @@ def test_a_trial_that_failed_is_named_with_its_reason() -> None:
 if __name__ == "__main__":
     for view_name, view in VIEWS.items():
         (GOLDEN / f"{view_name}.txt").write_text(printed(view()))
+
+
+def test_the_path_of_the_run_is_whole_on_a_narrow_terminal() -> None:
+    folder = Path("a-folder" * 20)
+    shown = printed(render(analyse(evidence(*quick())), folder), width=80)
+    assert shown.splitlines()[-1] == str(folder)
