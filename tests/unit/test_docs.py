@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli import COMMANDS
 from bench.plan import make_plan
 from bench.profile import load_profile
 
@@ -38,7 +38,7 @@ def test_every_profile_shown_is_sound(text: str, tmp_path: Path) -> None:
 def test_every_command_shown_exists_and_every_command_is_shown() -> None:
     text = Path("README.md").read_text()
     shown = set(re.findall(r"^\$ bench (\w+)", text, re.MULTILINE))
-    assert shown == set(main.commands)
+    assert shown == set(COMMANDS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -1,0 +1,1 @@
+"""One command a file, and what several of them need: options, showing, driving, console."""

@@ -1,0 +1,72 @@
+"""The end of whatever measured: its run folder analysed and shown."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.commands.console import console_of, short
+from bench.commands.driving import INTERRUPTED
+from bench.errors import BenchError
+from bench.project import PROJECT
+
+if TYPE_CHECKING:
+    from bench.results import RunFolder
+
+
+def show_and_end(results: Path, before: set[str], error: BaseException | None) -> None:
+    """Show what was made since `before`, then raise what ended it."""
+    made = [folder for folder in _folders(results) if folder.path.name not in before]
+    if made:
+        click.echo()
+        show_report(results, made[-1])
+    if isinstance(error, BenchError):
+        raise error
+    if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+        click.echo("bench: interrupted; what was measured is kept", err=True)
+        sys.exit(INTERRUPTED)
+    if error is not None:
+        raise error
+
+
+def show_report(results: Path, folder: "RunFolder") -> None:
+    """Analyse the run in `folder`, keep what was made of it there, and show it."""
+    if folder.manifest().kind == "capacity":
+        _show_capacity(folder)
+        return
+    from bench.analysis.analyse import analyse
+    from bench.report.terminal import render
+    from bench.results import read_published
+
+    analysis = analyse(folder.evidence(), read_published(PROJECT / "results"))
+    folder.write_analysis(summary=analysis.summary, recovery=analysis.recovery, trials=analysis.trials)
+    console_of().print(render(analysis, short(folder.path)), crop=False)
+
+
+def _show_capacity(folder: "RunFolder") -> None:
+    from bench.analysis.capacity import Search, answers
+    from bench.plan import client_kind
+    from bench.report.capacity import show_capacity
+
+    manifest, trials = folder.manifest(), folder.capacity_trials()
+    search = Search.of(folder.plan())
+    found = [
+        row
+        for name in dict.fromkeys(trial.generation for trial in trials)
+        for row in answers(search, name, trials, ceiling_per_s=manifest.ceilings_per_s.get(client_kind(name)))
+    ]
+    folder.write_capacity(found)
+    console_of().print(show_capacity(manifest, search, found, trials, short(folder.path)), crop=False)
+
+
+def _folders(results: Path) -> "list[RunFolder]":
+    from bench.results import list_runs
+
+    return list_runs(results)
+
+
+def names(results: Path) -> set[str]:
+    """The runs there are."""
+    return {folder.path.name for folder in _folders(results)}
