@@ -53,14 +53,14 @@ class Nemesis:
                 await self._heal(fault, self._now_s())
 
     async def _inject(self, fault: PlannedFault) -> None:
-        self._say(f"{fault.kind} {fault.node}")
+        self._say(f"{fault.kind} {fault.node_names}")
         if fault.kind == "pause" or fault.heal_s is not None:
             self._unhealed[fault.fault] = fault
         await self._step(fault, "inject", fault.inject_s)
 
     async def _heal(self, fault: PlannedFault, planned_s: float) -> None:
         if self._unhealed.pop(fault.fault, None) is not None:
-            self._say(f"{'restart' if fault.kind == 'kill' else 'resume'} {fault.node}")
+            self._say(f"{'restart' if fault.kind == 'kill' else 'resume'} {fault.node_names}")
             await self._step(fault, "heal", planned_s)
 
     async def _step(self, fault: PlannedFault, step: Literal["inject", "heal"], planned_s: float) -> None:
@@ -72,14 +72,14 @@ class Nemesis:
             completed_s = self._now_s()
         except (DeploymentError, OSError) as error:  # written down; the other faults still happen
             detail = str(error)
-            self._say(f"{step} of {fault.kind} {fault.node} failed: {detail}")
+            self._say(f"{step} of {fault.kind} {fault.node_names} failed: {detail}")
         self.rows.append(
             FaultRow(
                 generation=fault.generation,
                 trial=self._trial,
                 fault=fault.fault,
                 kind=fault.kind,
-                node=fault.node,
+                node=fault.node_names,
                 step=step,
                 planned_s=round(planned_s, 6),
                 invoked_s=round(invoked_s, 6),
@@ -90,12 +90,13 @@ class Nemesis:
 
     async def _act(self, fault: PlannedFault, step: Literal["inject", "heal"]) -> None:
         deployment = self._deployment
-        if fault.kind == "kill" and isinstance(deployment, Kill):
-            await (deployment.kill if step == "inject" else deployment.restart)(fault.node)
-        elif fault.kind == "pause" and isinstance(deployment, Pause):
-            await (deployment.pause if step == "inject" else deployment.resume)(fault.node)
-        else:
-            raise DeploymentError(f"this deployment cannot {fault.kind} a node")
+        for node in fault.nodes:
+            if fault.kind == "kill" and isinstance(deployment, Kill):
+                await (deployment.kill if step == "inject" else deployment.restart)(node)
+            elif fault.kind == "pause" and isinstance(deployment, Pause):
+                await (deployment.pause if step == "inject" else deployment.resume)(node)
+            else:
+                raise DeploymentError(f"this deployment cannot {fault.kind} a node")
 
     def _now_s(self) -> float:
         return (self._clock_ns() - self._origin_ns) / 1e9

@@ -4,6 +4,11 @@ A role says what a node is *for*, so that one profile can aim the same fault at 
 `core` is the node where acknowledged messages live first, `edge` is where people connect, `replica`
 holds a copy, `service` computes, `control` watches the others.
 
+What can go wrong is a `FaultKind`. To a node: `kill` (SIGKILL), `stop` (asked to end), `restart` (stopped,
+and started again at once), `pause` (SIGSTOP), `partition`, `slow`, `full_disk`, `clock_jump`. To the
+people: `reconnect`, everybody's connection is dropped at once. `none` is the control: it is written down
+like the others, and nothing is done.
+
 `restart_after_s` is how long after its death the harness, playing the operator, starts a killed node
 again. None means that the generation does it by itself. It is 5 s for a database host, longer than
 failover needs, so that what is measured is failover and not a fast reboot.
@@ -14,10 +19,30 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["core", "edge", "replica", "service", "control"]
-FaultKind = Literal["kill", "pause"]
+FaultKind = Literal[
+    "kill",
+    "pause",
+    "restart",
+    "stop",
+    "partition",
+    "slow",
+    "full_disk",
+    "clock_jump",
+    "reconnect",
+    "none",
+]
 ClientKind = Literal["xmpp", "http", "websocket"]
 
-ALL_FAULTS: frozenset[FaultKind] = frozenset({"kill", "pause"})
+ENDING_FAULTS: frozenset[FaultKind] = frozenset({"kill", "stop"})
+"""Their node is down until somebody starts it again: the operator, or the generation itself."""
+LASTING_FAULTS: frozenset[FaultKind] = frozenset({"pause", "partition", "slow", "full_disk", "clock_jump"})
+"""They go on for their duration, and are then healed."""
+AIMLESS_FAULTS: frozenset[FaultKind] = frozenset({"reconnect", "none"})
+"""They are aimed at no node."""
+ALL_FAULTS: frozenset[FaultKind] = ENDING_FAULTS | LASTING_FAULTS | {"restart"}
+"""What a node that keeps data can suffer."""
+KEEPING_NOTHING: frozenset[FaultKind] = ALL_FAULTS - {"full_disk"}
+"""What a node without data of its own can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +101,9 @@ SHARDED = Generation(
         NodeRole("shard-0-replica", "replica", restart_after_s=5.0),
         NodeRole("shard-1-primary", "core", restart_after_s=5.0),
         NodeRole("shard-1-replica", "replica", restart_after_s=5.0),
-        NodeRole("failover", "control", restart_after_s=0.0),
-        NodeRole("api-1", "edge", restart_after_s=0.0),
-        NodeRole("api-2", "edge", restart_after_s=0.0),
+        NodeRole("failover", "control", KEEPING_NOTHING, restart_after_s=0.0),
+        NodeRole("api-1", "edge", KEEPING_NOTHING, restart_after_s=0.0),
+        NodeRole("api-2", "edge", KEEPING_NOTHING, restart_after_s=0.0),
     ),
     programs=("mariadbd",),
 )
@@ -96,14 +121,14 @@ MICROSERVICES = Generation(
         NodeRole("nats-1", "core"),
         NodeRole("nats-2", "core"),
         NodeRole("nats-3", "core"),
-        NodeRole("auth", "service"),
-        NodeRole("sequence", "service"),
-        NodeRole("inbox", "service"),
-        NodeRole("group", "service"),
-        NodeRole("message-1", "service"),
-        NodeRole("message-2", "service"),
-        NodeRole("gateway-1", "edge"),
-        NodeRole("gateway-2", "edge"),
+        NodeRole("auth", "service", KEEPING_NOTHING),
+        NodeRole("sequence", "service", KEEPING_NOTHING),
+        NodeRole("inbox", "service", KEEPING_NOTHING),
+        NodeRole("group", "service", KEEPING_NOTHING),
+        NodeRole("message-1", "service", KEEPING_NOTHING),
+        NodeRole("message-2", "service", KEEPING_NOTHING),
+        NodeRole("gateway-1", "edge", KEEPING_NOTHING),
+        NodeRole("gateway-2", "edge", KEEPING_NOTHING),
     ),
     programs=("nats-server",),
 )

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from bench import shapes
 from bench.generations import GENERATIONS, ClientKind, FaultKind
-from bench.profile import Profile
-from bench.records import OPERATIONS
+from bench.profile import Fault, Injection, Profile, injections
+from bench.records import OPERATIONS, Link
 from bench.scale import FEWEST_CONTACTS, contacts_of, largest_group_of
 
 FAULT_BIN_WIDTH_S = 0.1
@@ -69,14 +69,29 @@ class PlannedStage:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
-    """One fault of one generation. `heal_s` is None where the generation heals it by itself."""
+    """One fault of one trial of one generation; `fault` numbers a trial's faults from 1 as they strike.
+
+    `nodes` are struck and healed together; none where the fault is aimed at none. `heal_s` is None where
+    there is nothing to heal, or the generation heals it by itself; `human_s` is the part of the time until
+    then in which the operator noticed and decided. `link` is that of a slow network, `jump_s` how far a
+    clock jumps.
+    """
 
     generation: str
+    trial: int
     fault: int
     kind: FaultKind
-    node: str
+    nodes: tuple[str, ...]
     inject_s: float
     heal_s: float | None
+    human_s: float = 0.0
+    link: Link | None = None
+    jump_s: float | None = None
+
+    @property
+    def node_names(self) -> str:
+        """The nodes' names as rows and people are told them: joined by `+`."""
+        return "+".join(self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +144,8 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     slo: PlannedSlo
     faults: tuple[PlannedFault, ...]
+    operator_notice_s: float
+    operator_decide_s: float
     drain_quiet_s: float
     drain_limit_s: float
     bin_width_s: float
@@ -138,9 +155,9 @@ class Plan:
         """How long one trial's stages last."""
         return self.stages[-1].end_s
 
-    def faults_of(self, generation: str) -> Sequence[PlannedFault]:
-        """The generation's faults in the order they strike."""
-        return [fault for fault in self.faults if fault.generation == generation]
+    def faults_of(self, generation: str, trial: int) -> Sequence[PlannedFault]:
+        """The faults of one planned trial in the order they strike."""
+        return [fault for fault in self.faults if (fault.generation, fault.trial) == (generation, trial)]
 
     def trial_estimate_s(self, generation: str) -> float:
         """Roughly how long one trial takes, from the first process to the last."""
@@ -164,18 +181,21 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The plan that to_json wrote; raises ValueError, KeyError or TypeError for anything else."""
+        """The plan that to_json wrote, now or before; raises ValueError, KeyError or TypeError for others."""
         raw: dict[str, Any] = json.loads(text)
+        trials = tuple(PlannedTrial(**trial) for trial in raw["trials"])
         return cls(
             **{
+                "operator_notice_s": 0.0,
+                "operator_decide_s": 0.0,
                 **raw,
                 "generations": tuple(raw["generations"]),
-                "trials": tuple(PlannedTrial(**trial) for trial in raw["trials"]),
+                "trials": trials,
                 "stages": tuple(
                     PlannedStage(**{**stage, "knots": tuple((t_s, rate) for t_s, rate in stage["knots"])})
                     for stage in raw["stages"]
                 ),
-                "faults": tuple(PlannedFault(**fault) for fault in raw["faults"]),
+                "faults": tuple(one for fault in raw["faults"] for one in _faults_of_json(fault, trials)),
                 "slo": PlannedSlo(**raw["slo"]),
             }
         )
@@ -218,6 +238,8 @@ def make_plan(profile: Profile) -> Plan:
         stages=stages,
         slo=PlannedSlo(profile.slo.response * 1000, profile.slo.share),
         faults=tuple(_faults(profile)),
+        operator_notice_s=profile.operator.notice,
+        operator_decide_s=profile.operator.decide,
         drain_quiet_s=profile.drain.quiet,
         drain_limit_s=profile.drain.limit,
         bin_width_s=FAULT_BIN_WIDTH_S if profile.faults else PLAIN_BIN_WIDTH_S,
@@ -268,20 +290,35 @@ def _order(profile: Profile) -> tuple[PlannedTrial, ...]:
 
 
 def _faults(profile: Profile) -> list[PlannedFault]:
-    source = random.Random(f"faults {profile.seed}")
-    planned = []
-    for name in profile.generations:
-        chosen = [f for f in profile.faults if f.generations is None or name in f.generations]
-        for number, fault in enumerate(sorted(chosen, key=lambda fault: fault.at), start=1):
-            able = [n for n in GENERATIONS[name].targets(fault.target) if fault.kind in n.faults]
-            node = able[0] if len(able) == 1 else source.choice(able)
-            if fault.kind == "pause":
-                assert fault.duration is not None
-                heal_s: float | None = fault.at + fault.duration
-            elif node.restart_after_s is None:
-                heal_s = None
-            else:
-                wait_s = node.restart_after_s if fault.restart_after is None else fault.restart_after
-                heal_s = fault.at + wait_s
-            planned.append(PlannedFault(name, number, fault.kind, node.name, fault.at, heal_s))
-    return planned
+    return [
+        _fault(profile.faults[one.entry], one, name, trial, number)
+        for name in profile.generations
+        for trial in range(1, profile.trials + 1)
+        for number, one in enumerate(injections(profile, name, trial), start=1)
+    ]
+
+
+def _fault(fault: Fault, one: Injection, generation: str, trial: int, number: int) -> PlannedFault:
+    slow = fault.kind == "slow"
+    return PlannedFault(
+        generation=generation,
+        trial=trial,
+        fault=number,
+        kind=one.kind,
+        nodes=one.nodes,
+        inject_s=one.inject_s,
+        heal_s=one.heal_s,
+        human_s=one.human_s,
+        link=Link(fault.latency or 0.0, fault.loss or 0.0, fault.bandwidth) if slow else None,
+        jump_s=fault.by,
+    )
+
+
+def _faults_of_json(raw: Mapping[str, Any], trials: Sequence[PlannedTrial]) -> list[PlannedFault]:
+    """A fault as to_json wrote it; one of an older plan strikes one node, in each of `trials` alike."""
+    if "node" in raw:
+        rest = {key: value for key, value in raw.items() if key != "node"}
+        struck = [one.trial for one in trials if one.generation == raw["generation"]]
+        return [PlannedFault(**rest, trial=trial, nodes=(raw["node"],)) for trial in struck]
+    link = raw["link"] and Link(**raw["link"])
+    return [PlannedFault(**{**raw, "nodes": tuple(raw["nodes"]), "link": link})]

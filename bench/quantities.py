@@ -1,4 +1,4 @@
-"""Quantities with units, as profiles write them: `30s`, `500/s`, `2KB`, `99%`.
+"""Quantities with units, as profiles write them: `30s`, `500/s`, `2KB`, `99%`, `10Mbit/s`.
 
 A number without its unit is refused, so that nobody has to guess. Each parser gives SI base units
 (seconds, per second, bytes, a ratio) and raises ValueError with what was expected.
@@ -8,6 +8,7 @@ import re
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _DURATIONS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 _SIZES_BYTES = {"B": 1, "KB": 1_000, "MB": 1_000_000}
 
 
@@ -17,6 +18,24 @@ def duration_s(text: object) -> float:
     if match is None:
         raise ValueError("expected a duration with its unit: 150ms, 30s, 5min or 1h")
     return float(match[1]) * _DURATIONS_S[match[2]]
+
+
+def signed_duration_s(text: object) -> float:
+    """`5min`, `-30s` in seconds."""
+    stripped = text.removeprefix("-") if isinstance(text, str) else text
+    try:
+        seconds = duration_s(stripped)
+    except ValueError as error:
+        raise ValueError("expected a duration with its unit, or one with a minus: 5min or -30s") from error
+    return seconds if stripped == text else -seconds
+
+
+def bandwidth_bytes_per_s(text: object) -> float:
+    """`500kbit/s`, `10Mbit/s`, `1Gbit/s` in bytes per second."""
+    match = re.fullmatch(rf"{_NUMBER}\s*(k|M|G)bit/s", text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("expected a bandwidth with its unit: 500kbit/s, 10Mbit/s or 1Gbit/s")
+    return float(match[1]) * _BITS[match[2]] / 8
 
 
 def rate_per_s(text: object) -> float:

@@ -61,6 +61,15 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """What a slow network does to what a node sends. None is: as fast as it goes."""
+
+    latency_s: float = 0.0
+    loss_ratio: float = 0.0
+    bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something on this machine: `missing` stops a run, `poor` makes it worse; `mend` is what to do."""
 
@@ -137,8 +146,9 @@ class TimelineRow:
 class FaultRow:
     """faults.csv: one step of one fault, `inject` or `heal`, with its invoke and its completion.
 
-    `fault` numbers the faults of a trial from 1. `completed_s` is when it was confirmed (the process
-    reaped, stopped or started), None where it was not; `detail` then says why.
+    `fault` numbers the faults of a trial from 1. `node` is the nodes' names joined by `+`, empty where the
+    fault is aimed at none. `completed_s` is when it was confirmed (of all of them: the process reaped,
+    stopped or started), None where it was not; `detail` then says why.
     """
 
     generation: str

@@ -8,6 +8,7 @@ from bench import machine, programs
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.topology import Site, Topology
+from bench.errors import MachineError
 from bench.generations import GENERATIONS, ClientKind
 from bench.load.driver import prove
 from bench.load.population import populate
@@ -64,6 +65,10 @@ def proved(
 
 def require_programs(plan: Plan) -> None:
     """Refuse before anything is started, not in the middle of a run."""
+    if plan.deployment != "local":
+        raise MachineError(
+            f"deployment: {plan.deployment}: cannot be started by this version; expected local"
+        )
     for generation in plan.generations:
         for program in GENERATIONS[generation].programs:
             programs.require(program)

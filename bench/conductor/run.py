@@ -218,6 +218,8 @@ async def _trial(
                 log=logs / "load.log",
                 watcher=watcher,
                 crew=crew,
+                # A trial that is tried again is struck as the planned one was.
+                faults=plan.faults_of(name, attempt.retry_of or planned.trial),
                 reached=reached,
             )
             await session.run(deployment)

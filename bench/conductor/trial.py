@@ -23,7 +23,7 @@ from bench.faults import Nemesis
 from bench.histograms import decode_log
 from bench.load.driver import ALONE, Crew, LoadDriver, Measured
 from bench.load.trial import Assignment
-from bench.plan import Plan
+from bench.plan import Plan, PlannedFault
 from bench.records import FaultRow, TelemetryRow
 from bench.telemetry.sampler import Sampler
 from bench.watcher import Watcher
@@ -54,8 +54,8 @@ class Session:
     """One load process in its life against a deployment; `left` may be asked once `run` has ended, however.
 
     `scratch` is where the load process writes, `log` where it complains; `positions` is the file in which
-    the people of one session after another keep up to where they have received. `sayings` are what it had to
-    say about its own figures.
+    the people of one session after another keep up to where they have received. `faults` strike under load.
+    `sayings` are what it had to say about its own figures.
     """
 
     plan: Plan
@@ -66,6 +66,7 @@ class Session:
     watcher: Watcher
     crew: Crew = ALONE
     positions: Path | None = None
+    faults: Sequence[PlannedFault] = ()
     reached: Reached = field(default_factory=Reached)
     sayings: list[str] = field(default_factory=list)
     lost_workers: Sequence[str] = ()
@@ -76,7 +77,6 @@ class Session:
     async def run(self, deployment: LocalDeployment) -> None:
         """Bring everybody online, offer the plan's load while its faults strike, drain, and leave."""
         plan, reached = self.plan, self.reached
-        generation = self.assignment.generation
         cores = machine.divide_cores()
         load = self._load = LoadDriver(
             self.plan_file,
@@ -97,7 +97,7 @@ class Session:
             self._step("under load")
             self._nemesis = Nemesis(
                 deployment,
-                plan.faults_of(generation),
+                self.faults,
                 self.assignment.trial,
                 reached.origin_ns,
                 say=self.watcher.note,

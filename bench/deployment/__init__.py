@@ -4,19 +4,22 @@ What a deployment can do beyond running is said by small protocols; a fault asks
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from bench.records import Endpoint
+from bench.records import Endpoint, Link
 
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What a slow network does to what a node sends. None is: as fast as it goes."""
-
-    latency_s: float = 0.0
-    loss_ratio: float = 0.0
-    bytes_per_s: float | None = None
+__all__ = [
+    "ClockJump",
+    "Deployment",
+    "Endpoint",
+    "FullDisk",
+    "Kill",
+    "Link",
+    "Partition",
+    "Pause",
+    "SlowNetwork",
+    "Stop",
+]
 
 
 class Deployment(Protocol):

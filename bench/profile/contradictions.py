@@ -1,8 +1,8 @@
 """Defects of a profile that one key alone does not show: things that must not be said together."""
 
 from bench import shapes
-from bench.generations import GENERATIONS
-from bench.profile.model import Capacity, Fault, Load, Profile, Stage
+from bench.profile.fault_defects import Defect, fault_defects
+from bench.profile.model import Capacity, Load, Profile, Stage
 from bench.scale import contacts_of
 
 HIGHEST_PEAK_OF_DAY = 20.0
@@ -11,9 +11,6 @@ HIGHEST_PEAK_OF_DAY = 20.0
 MOST_TIES = 40_000_000
 """Of all people together; they are held in memory, at 40 bytes each while they are made."""
 MOST_MEMBERSHIPS = 5_000_000
-
-Defect = tuple[tuple[str | int, ...], str]
-"""Where in the profile, and what is wrong there."""
 
 
 def contradictions(profile: Profile) -> list[Defect]:
@@ -46,19 +43,7 @@ def contradictions(profile: Profile) -> list[Defect]:
     found += [(("capacity", key), what) for key, what in _capacity_defects(profile.capacity)]
     if len(set(profile.generations)) < len(profile.generations):
         found.append((("generations",), "names a generation twice"))
-    if profile.faults and not any(stage.kind == "steady" for stage in stages):
-        found.append((("faults",), "no baseline to recover to; add a stage of kind steady before the fault"))
-    length_s = sum(stage.duration for stage in stages)
-    steady_from_s = 0.0
-    for stage in stages:
-        if stage.kind == "steady":
-            break
-        steady_from_s += stage.duration
-    for i, fault in enumerate(profile.faults):
-        found += [
-            (("faults", i, key), what)
-            for key, what in _fault_defects(profile, fault, length_s, steady_from_s)
-        ]
+    found += fault_defects(profile)
     return found
 
 
@@ -140,35 +125,4 @@ def _capacity_defects(capacity: Capacity) -> list[tuple[str, str]]:
         found.append(("total", f"below one trial's {capacity.trial:g}s"))
     if len(set(capacity.goals)) < len(capacity.goals):
         found.append(("goals", "names a goal twice"))
-    return found
-
-
-def _fault_defects(
-    profile: Profile, fault: Fault, length_s: float, steady_from_s: float
-) -> list[tuple[str, str]]:
-    found = []
-    if fault.at >= length_s:
-        found.append(("at", f"{fault.at:g}s is outside the run, whose stages last {length_s:g}s"))
-    elif fault.at <= steady_from_s:
-        found.append(
-            ("at", f"{fault.at:g}s is before the steady stage (from {steady_from_s:g}s), the baseline")
-        )
-    if fault.kind == "pause" and fault.duration is None:
-        found.append(("duration", "required for a pause: how long until it goes on, such as 3s"))
-    if fault.kind == "pause" and fault.restart_after is not None:
-        found.append(("restart_after", "a paused node is not restarted; give its duration instead"))
-    if fault.kind == "kill" and fault.duration is not None:
-        found.append(("duration", "a kill has none; restart_after says when the node is started again"))
-    for name in fault.generations or profile.generations:
-        generation = GENERATIONS[name]
-        if name not in profile.generations:
-            found.append(("generations", f"{name} is not among the profile's generations"))
-            continue
-        nodes = generation.targets(fault.target)
-        if not nodes:
-            known = ", ".join(f"{node.name} ({node.role})" for node in generation.nodes)
-            found.append(("target", f"no node or role {fault.target!r} in {name}; it has {known}"))
-        elif not any(fault.kind in node.faults for node in nodes):
-            able = ", ".join(node.name for node in generation.nodes if fault.kind in node.faults)
-            found.append(("target", f"{fault.target!r} cannot suffer a {fault.kind} in {name}; {able} can"))
     return found

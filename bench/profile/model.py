@@ -5,8 +5,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bench import shapes
-from bench.generations import FaultKind
-from bench.quantities import duration_s, rate_per_s, share_ratio, size_bytes
+from bench.capabilities import DeploymentName
+from bench.generations import FaultKind, Role
+from bench.quantities import (
+    bandwidth_bytes_per_s,
+    duration_s,
+    rate_per_s,
+    share_ratio,
+    signed_duration_s,
+    size_bytes,
+)
 
 PEAK_OF_DAY = 3.0
 
@@ -14,6 +22,8 @@ Seconds = Annotated[float, BeforeValidator(duration_s)]
 PerSecond = Annotated[float, BeforeValidator(rate_per_s)]
 Bytes = Annotated[int, BeforeValidator(size_bytes)]
 Ratio = Annotated[float, BeforeValidator(share_ratio)]
+SignedSeconds = Annotated[float, BeforeValidator(signed_duration_s)]
+BytesPerSecond = Annotated[float, BeforeValidator(bandwidth_bytes_per_s)]
 Positive = Field(gt=0)
 
 
@@ -150,19 +160,40 @@ class Slo(_Part):
 
 
 class Fault(_Part):
-    """One thing that goes wrong. `at` counts from the start of the first stage.
+    """One thing that goes wrong, once or `repeat` times, `every` so long.
 
-    `target` is a node's name, or a role; `core` is each generation's core node. A killed node is
-    started again after `restart_after` where nobody else does (the generation's own value when not
-    given); a paused one goes on after `duration`.
+    It strikes at a random moment between `at` and `within` later, from the start of the first stage.
+    `target` is a node's name, or a role, or `random` (any that can suffer it, drawn anew each time); `core`
+    is each generation's core node; `all` is a role, all nodes of which are struck at once. What was killed
+    or stopped is started again after `restart_after` where nobody else does (the generation's own value
+    when not given); what lasts is healed after `duration`. `latency`, `loss` and `bandwidth` are those of a
+    slow network, `by` is how far a clock jumps.
     """
 
     kind: FaultKind
-    target: str
+    target: str | None = None
+    all_: Role | None = Field(default=None, alias="all")
     at: Seconds
+    within: Seconds = 0.0
+    repeat: int = Field(default=1, ge=1, le=1_000, strict=True)
+    every: Annotated[Seconds, Positive] | None = None
     duration: Annotated[Seconds, Positive] | None = None
     restart_after: Seconds | None = None
+    latency: Annotated[Seconds, Positive] | None = None
+    loss: Annotated[Ratio, Positive] | None = None
+    bandwidth: Annotated[BytesPerSecond, Positive] | None = None
+    by: SignedSeconds | None = None
     generations: list[Literal["monolith", "sharded", "microservices"]] | None = None
+
+
+class Operator(_Part):
+    """The human who starts again what nobody else does, played by the harness: how long they take.
+
+    `notice` until they know, `decide` until they act; both on top of a fault's `restart_after`.
+    """
+
+    notice: Seconds = 0.0
+    decide: Seconds = 0.0
 
 
 class Drain(_Part):
@@ -199,10 +230,11 @@ class Profile(_Part):
     )
     trials: int = Field(default=1, ge=1, le=100, strict=True)
     seed: int = Field(default=1, ge=0, strict=True)
-    deployment: Literal["local"] = "local"
+    deployment: DeploymentName = "local"
     population: Population
     load: Load
     slo: Slo = Slo()
     faults: list[Fault] = []
+    operator: Operator = Operator()
     drain: Drain = Drain()
     capacity: Capacity = Capacity()

@@ -173,7 +173,7 @@ def _faults(plan: Plan) -> Table:
             healed = f"goes on at {fault.heal_s:g} s"
         else:
             healed = f"restarted at {fault.heal_s:g} s"
-        table.add_row(fault.generation, fault.kind, fault.node, f"{fault.inject_s:g}", healed)
+        table.add_row(fault.generation, fault.kind, fault.node_names, f"{fault.inject_s:g}", healed)
     return table
 
 

@@ -39,7 +39,7 @@ class Victims:
 
 
 def fault(number: int, kind: str, node: str, inject_s: float, heal_s: float | None) -> PlannedFault:
-    return PlannedFault("x", number, kind, node, inject_s, heal_s)  # type: ignore[arg-type]
+    return PlannedFault("x", 1, number, kind, (node,), inject_s, heal_s)  # type: ignore[arg-type]
 
 
 def nemesis(victims: Victims, *faults: PlannedFault) -> Nemesis:

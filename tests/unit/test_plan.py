@@ -1,9 +1,13 @@
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.plan import Plan, make_plan
-from bench.profile import Profile, load_profile
+from bench.profile import Profile, contradictions, load_profile
+from bench.records import Link
 from bench.report.plan import offered_curve
 
 
@@ -103,7 +107,7 @@ def test_contacts_and_groups_are_those_of_the_profile_or_of_so_many_people() -> 
 
 def test_core_means_each_generations_own_core_node_and_its_own_healing() -> None:
     plan = make_plan(profile(faults=[{"kind": "kill", "target": "core", "at": "5s"}]))
-    assert [(f.generation, f.node, f.inject_s, f.heal_s) for f in plan.faults] == [
+    assert [(f.generation, f.node_names, f.inject_s, f.heal_s) for f in plan.faults] == [
         ("monolith", "server", 5, 5),
         ("sharded", "shard-0-primary", 5, 10),
         ("microservices", "nats-1", 5, None),
@@ -129,3 +133,95 @@ def test_every_block_of_trials_holds_each_generation_once_with_one_seed() -> Non
     assert all(len({t.seed for t in b}) == 1 for b in blocks)
     assert len({b[0].seed for b in blocks}) == 8
     assert len({tuple(t.generation for t in b) for b in blocks}) > 1
+
+
+def test_a_plan_of_before_trials_had_their_own_faults_is_read_as_it_was_meant() -> None:
+    plan = make_plan(profile(trials=2, faults=[{"kind": "kill", "target": "core", "at": "5s"}]))
+    old = json.loads(plan.to_json())
+    for key in ("operator_notice_s", "operator_decide_s"):
+        del old[key]
+    old["faults"] = [
+        {key: fault[key] for key in ("generation", "fault", "kind", "inject_s", "heal_s")}
+        | {"node": fault["nodes"][0]}
+        for fault in old["faults"]
+        if fault["trial"] == 1
+    ]
+    assert Plan.from_json(json.dumps(old)) == plan
+
+
+def test_the_operators_delays_are_in_the_heal_and_told_apart() -> None:
+    faults = [
+        {"kind": "kill", "target": "core", "at": "3s"},
+        {"kind": "pause", "target": "edge", "at": "3s", "duration": "1s", "generations": ["sharded"]},
+    ]
+    plan = make_plan(profile(faults=faults, operator={"notice": "5s", "decide": "20s"}))
+    assert (plan.operator_notice_s, plan.operator_decide_s) == (5, 20)
+    assert [(f.generation, f.kind, f.heal_s, f.human_s) for f in plan.faults] == [
+        ("monolith", "kill", 28, 25),
+        ("sharded", "kill", 33, 25),
+        ("sharded", "pause", 4, 0),
+        ("microservices", "kill", None, 0),
+    ]
+
+
+def test_all_of_a_role_are_struck_together_and_a_link_and_a_jump_are_in_the_plan() -> None:
+    lasting = {"at": "3s", "duration": "1s", "generations": ["sharded"]}
+    faults = [
+        {"kind": "stop", "all": "edge", "at": "5s", "generations": ["sharded"]},
+        {
+            "kind": "slow",
+            "target": "core",
+            "latency": "100ms",
+            "loss": "1%",
+            "bandwidth": "8Mbit/s",
+            **lasting,
+        },
+        {"kind": "clock_jump", "target": "failover", "by": "-30s", **lasting},
+        {"kind": "none", "at": "5s"},
+    ]
+    plan = make_plan(profile(faults=faults, deployment="namespaces"))
+    slow, jump, stop, control = plan.faults_of("sharded", 1)
+    assert stop.nodes == ("api-1", "api-2")
+    assert slow.link == Link(0.1, 0.01, 1e6)
+    assert (jump.jump_s, jump.heal_s) == (-30, 4)
+    assert (control.nodes, control.node_names, control.heal_s) == ((), "", None)
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+@given(seed=st.integers(0, 2**32), within_ms=st.integers(0, 9_000), every_s=st.integers(20, 60))
+def test_drawn_faults_are_the_same_for_one_seed_strike_in_time_and_never_where_it_ails(
+    seed: int, within_ms: int, every_s: int
+) -> None:
+    repeated = {"repeat": 3, "every": f"{every_s}s", "within": f"{within_ms}ms"}
+    faults = [
+        {"kind": "pause", "target": "random", "at": "3s", "duration": "5s", **repeated},
+        {"kind": "kill", "target": "edge", "at": "3s", "generations": ["sharded", "microservices"]},
+    ]
+    stages = [{"name": "a", "kind": "warmup", "duration": "2s", "rate": "1/s"},
+              {"name": "b", "kind": "steady", "duration": "3min", "rate": "1/s"}]  # fmt: skip
+    asked = profile(seed=seed, trials=3, faults=faults, load={"stages": stages})
+    assert contradictions(asked) == []
+    plan = make_plan(asked)
+    assert plan == make_plan(asked)
+    for name in plan.generations:
+        phases = []
+        for trial in (1, 2, 3):
+            struck = plan.faults_of(name, trial)
+            assert [f.fault for f in struck] == list(range(1, len(struck) + 1))
+            assert all(2 < f.inject_s <= (f.heal_s or f.inject_s) < plan.load_s for f in struck)
+            pauses = [f for f in struck if f.kind == "pause"]
+            for number, fault in enumerate(pauses):
+                assert 0 <= round(fault.inject_s - (3 + number * every_s), 6) <= within_ms / 1000
+                others = [f for f in struck if f is not fault and f.nodes == fault.nodes]
+                assert not any(fault.inject_s <= f.inject_s <= fault.heal_s for f in others if fault.heal_s)
+            phases.append([f.inject_s for f in pauses])
+        assert phases == [[f.inject_s for f in plan.faults_of("monolith", n)] for n in (1, 2, 3)]
+        assert within_ms < 100 or phases[0] != phases[1]
+
+
+def test_a_fault_beside_another_does_not_move_it() -> None:
+    one = {"kind": "kill", "target": "edge", "at": "3s", "within": "2s", "generations": ["sharded"]}
+    control = {"kind": "none", "at": "3s", "within": "2s"}
+    alone = make_plan(profile(faults=[one])).faults_of("sharded", 1)
+    (beside,) = [f for f in make_plan(profile(faults=[one, control])).faults_of("sharded", 1) if f.nodes]
+    assert (beside.nodes, beside.inject_s) == (alone[0].nodes, alone[0].inject_s)
