@@ -148,7 +148,8 @@ class FaultRow:
 
     `fault` numbers the faults of a trial from 1. `node` is the nodes' names joined by `+`, empty where the
     fault is aimed at none. `completed_s` is when it was confirmed (of all of them: the process reaped,
-    stopped or started), None where it was not; `detail` then says why.
+    stopped or started), None where it was not; `detail` then says why. Of a `reconnect` it says how many
+    connections were dropped.
     """
 
     generation: str

@@ -100,6 +100,7 @@ class Session:
                 self.faults,
                 self.assignment.trial,
                 reached.origin_ns,
+                drop_connections=load.drop_connections,
                 say=self.watcher.note,
             )
             report = await while_faults_strike(load, self._nemesis)
@@ -149,6 +150,8 @@ async def while_faults_strike(load: LoadDriver, nemesis: Nemesis) -> Mapping[str
     finally:
         faults.cancel()
         (ended,) = await asyncio.gather(faults, return_exceptions=True)
+    if isinstance(ended, ExceptionGroup):  # of the nemesis' tasks
+        ended = ended.exceptions[0]
     if isinstance(ended, Exception):  # what it cannot do it writes down: this is a defect
         raise RunError(f"the nemesis broke: {type(ended).__name__}: {ended}") from ended
     return report

@@ -1,8 +1,8 @@
 """The load process: `python -m bench.load --plan FILE --assignment JSON --out FOLDER`.
 
-
 Brings the people online, reports `online`, waits for `begin ORIGIN_NS`, offers the planned load,
-drains, and leaves timeline.csv, histograms.hlog and audit.json in FOLDER. `stop`, SIGTERM or the end
+drains, and leaves timeline.csv, histograms.hlog and audit.json in FOLDER. At `reconnect` it ends everybody's
+connection, and says how many it `dropped`: people come back as after any loss. `stop`, SIGTERM or the end
 of standard input ends it early: it still writes all that it knows. With workers it makes no load itself,
 but leads the processes that do (workers.py, worker.py).
 """
@@ -120,6 +120,8 @@ class LoadProcess:
             if word == "begin":
                 self._origin_ns = int(argument)
                 self._begin.set()
+            elif word == "reconnect":
+                tell("dropped", connections=self._crew.drop_connections())
             elif word == "stop":
                 break
         self._stop.set()

@@ -9,6 +9,7 @@ import csv
 import json
 import sys
 import typing
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.records import AuditRow, Endpoint, TimelineRow
 
 STOP_GRACE_S = 4.0
 WAIT_FOR_WORKERS_S = 120.0
+DROP_LIMIT_S = 10.0
 Progress = Callable[[Mapping[str, Any]], None]
 
 
@@ -90,6 +92,7 @@ class LoadDriver:
         self._progress = progress
         self._child: asyncio.subprocess.Process | None = None
         self._finished = False
+        self._dropping: deque[asyncio.Future[int]] = deque()
 
     @property
     def pid(self) -> int | None:
@@ -142,6 +145,20 @@ class LoadDriver:
         """Let the first stage begin at this CLOCK_MONOTONIC moment."""
         await self._say(f"begin {origin_ns}")
 
+    async def drop_connections(self) -> int:
+        """Let everybody's connection end at once; how many had one.
+
+        The answer is heard by who waits for `finished` meanwhile. Raises LoadError where it does not come.
+        """
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._dropping.append(answer)
+        await self._say("reconnect")
+        try:
+            return await asyncio.wait_for(answer, DROP_LIMIT_S)
+        except TimeoutError as error:
+            what = f"connections were not dropped within {DROP_LIMIT_S:g} s; see {self._log}"
+            raise LoadError(what) from error
+
     async def finished(self) -> Mapping[str, Any]:
         """Return the closing report once the load is drained and written; raises LoadError where it broke."""
         return await self._until("finished")
@@ -168,6 +185,10 @@ class LoadDriver:
             self._progress(report)
             if report["event"] == "finished":
                 self._finished = True
+            if report["event"] == "dropped":  # answers come in the order of the questions
+                answer = self._dropping.popleft()
+                if not answer.done():
+                    answer.set_result(int(report["connections"]))
             if report["event"] == "listening":
                 await self._start_workers(report["port"])
             if report["event"] == wanted:

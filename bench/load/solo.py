@@ -95,6 +95,10 @@ class Solo:
         if self._offering is not None:
             self._offering.kill()
 
+    def drop_connections(self) -> int:
+        """End everybody's connection at once; how many had one."""
+        return self._engine.crowd.drop()
+
     def state(self) -> State:
         """How far it is; raises what broke it."""
         over = self._offering is not None and self._offering.ready()

@@ -1,9 +1,9 @@
 """What a load process is told about its trial, and the words it exchanges with the conductor.
 
 Told on the command line: the plan's file and an `Assignment`. Then one line each way at a time:
-commands on standard input (`begin ORIGIN_NS`, `stop`), reports on standard output as JSON objects
-with an `event`: `listening` (with workers: the port they are to come to), `progress`, `online`,
-`drained`, `finished`, `failed`.
+commands on standard input (`begin ORIGIN_NS`, `reconnect`, `stop`), reports on standard output as JSON
+objects with an `event`: `listening` (with workers: the port they are to come to), `progress`, `online`,
+`dropped` (the answer to `reconnect`, with how many `connections`), `drained`, `finished`, `failed`.
 """
 
 import dataclasses

@@ -62,6 +62,7 @@ class Worker:
             (seats.CLOCK, self._clock),
             (seats.ARRIVALS, self._arrivals),
             (seats.BEGIN, self._begin),
+            (seats.DROP, self._drop),
             (seats.CEASE, self._cease),
             (seats.FINISH, self._finish),
         ):
@@ -137,6 +138,10 @@ class Worker:
         assert self._engine is not None
         for talk, sequence, addressee, corrupt in msg.data["arrivals"]:
             self._engine.ledger.arrived(talk, sequence, addressee, corrupt=corrupt)
+
+    def _drop(self, **_: Any) -> None:
+        assert self._engine is not None
+        self._runner.send_message(seats.DROPPED, {"connections": self._engine.crowd.drop()})
 
     def _cease(self, **_: Any) -> None:
         if self._offering is not None:

@@ -26,6 +26,8 @@ from bench.plan import Plan
 from bench.records import AuditRow
 
 AUDIT_LIMIT_S = 20.0
+DROP_LIMIT_S = 5.0
+POLL_S = 0.005
 locust.runners.HEARTBEAT_INTERVAL = 1
 
 
@@ -43,6 +45,7 @@ class _Seat:
     lost: bool = False
     state: State = dataclasses.field(default_factory=State)
     audit: list[AuditRow] | None = None
+    dropped: int | None = None
 
 
 class Workers:
@@ -61,6 +64,7 @@ class Workers:
             (seats.CLOCK, self._clock),
             (seats.SEATED, self._seated),
             (seats.STATE, self._state),
+            (seats.DROPPED, self._dropped),
             (seats.AUDIT, self._audit),
         ):
             self._runner.register_message(name, told)
@@ -107,6 +111,17 @@ class Workers:
         """Ask for nothing more."""
         for seat in self._seats.values():
             self._say(seats.CEASE, {}, seat)
+
+    def drop_connections(self) -> int:
+        """End everybody's connection at once; how many had one, as far as workers say so in time."""
+        there = [seat for seat in self._seats.values() if not seat.lost]
+        for seat in there:
+            seat.dropped = None
+            self._say(seats.DROP, {}, seat)
+        deadline = time.monotonic() + DROP_LIMIT_S
+        while any(seat.dropped is None and not seat.lost for seat in there) and time.monotonic() < deadline:
+            gevent.sleep(POLL_S)
+        return sum(seat.dropped or 0 for seat in there)
 
     def state(self) -> State:
         """How far those are that are still there."""
@@ -210,6 +225,9 @@ class Workers:
         self._take(seat, msg.data)
         seat.audit = [AuditRow(**row) for row in msg.data["audit"]]
         self._audited.set()
+
+    def _dropped(self, msg: Any, **_: Any) -> None:
+        self._seats[msg.node_id].dropped = msg.data["connections"]
 
     def _look_for_lost(self) -> None:
         for seat in self._seats.values():

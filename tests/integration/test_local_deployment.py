@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bench.deployment import Kill, Pause
+from bench.deployment import Kill, Pause, Stop
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.topology import Process, Site, Topology
@@ -44,10 +44,11 @@ async def ready(url: str) -> None:
     raise AssertionError(f"{url} never became ready")
 
 
-async def test_it_can_kill_and_pause_and_says_so(tmp_path: Path) -> None:
+async def test_it_can_kill_and_pause_and_stop_and_says_so(tmp_path: Path) -> None:
     deployment = monolith(tmp_path)
     assert isinstance(deployment, Kill)
     assert isinstance(deployment, Pause)
+    assert isinstance(deployment, Stop)
 
 
 async def test_a_killed_node_is_down_until_it_is_restarted_with_its_data(tmp_path: Path) -> None:
@@ -84,14 +85,47 @@ async def test_a_paused_node_is_stopped_until_it_is_resumed(tmp_path: Path) -> N
     assert gone(pid)
 
 
-async def test_a_node_owned_by_another_is_killed_and_comes_back_by_itself(tmp_path: Path) -> None:
+async def test_a_stopped_node_ends_in_its_own_way_and_comes_back_with_its_data(tmp_path: Path) -> None:
+    async with monolith(tmp_path) as deployment:
+        await deployment.stop("server")
+        assert deployment.pid("server") is None
+        assert '"event": "stopped"' in (tmp_path / "logs" / "server.log").read_text()
+        with pytest.raises(DeploymentError, match="server is not running"):
+            await deployment.stop("server")
+        await deployment.restart("server")
+        (view,) = deployment.views()
+        await asyncio.wait_for(ready(f"{view.admin_url}/readyz"), 30)
+
+
+async def test_a_node_that_does_not_end_when_asked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.deployment.local.deployment.STOP_PATIENCE_S", 0.2)
+    marker = tmp_path / "deaf"
+    command = ("bash", "-c", f"trap '' TERM; touch {marker}; while :; do sleep 0.05; done")
+    site = Site(folder=tmp_path / "site", people=PEOPLE)
+    async with LocalDeployment(
+        Topology((Process("deaf", command, None),), ()), site, tmp_path / "logs"
+    ) as it:
+        while not marker.exists():
+            await asyncio.sleep(0.01)
+        with pytest.raises(DeploymentError, match=r"deaf had not ended 0\.2 s after SIGTERM"):
+            await it.stop("deaf")
+
+
+async def test_a_node_owned_by_another_is_killed_or_stopped_and_comes_back_by_itself(tmp_path: Path) -> None:
     site = Site(folder=tmp_path / "site", people=PEOPLE)
     async with LocalDeployment(lay_out("microservices", site), site, tmp_path / "logs") as deployment:
         before = deployment.pid("message-1")
         assert before is not None
         await deployment.kill("message-1")
+        stopped = deployment.pid("message-2")
+        await deployment.stop("message-2")
         async with asyncio.timeout(30):
-            while deployment.pid("message-1") in {None, before}:
+            while deployment.pid("message-1") in {None, before} or deployment.pid("message-2") in {
+                None,
+                stopped,
+            }:
                 await asyncio.sleep(0.01)
         pids = [pid for pid in deployment.nodes().values() if pid is not None]
         assert len(pids) == 12

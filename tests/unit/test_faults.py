@@ -6,15 +6,18 @@ import pytest
 from bench.errors import DeploymentError
 from bench.faults import Nemesis
 from bench.plan import PlannedFault
+from bench.records import Link
 
 
 class Victims:
-    """A deployment that writes down what is done to it; `stubborn` nodes refuse."""
+    """A deployment that can do everything, and writes down what is done to it; `stubborn` nodes refuse."""
 
     endpoints = ()
 
     def __init__(self, stubborn: frozenset[str] = frozenset()) -> None:
         self.done: list[tuple[str, str]] = []
+        self.stopping = asyncio.Event()
+        self.stopping.set()
         self._stubborn = stubborn
 
     def nodes(self) -> dict[str, int | None]:
@@ -26,11 +29,39 @@ class Victims:
     async def restart(self, node: str) -> None:
         self._note("restart", node)
 
+    async def stop(self, node: str) -> None:
+        self._note("stop", node)
+        await self.stopping.wait()
+
     async def pause(self, node: str) -> None:
         self._note("pause", node)
 
     async def resume(self, node: str) -> None:
         self._note("resume", node)
+
+    async def cut_off(self, node: str) -> None:
+        self._note("cut off", node)
+
+    async def join_again(self, node: str) -> None:
+        self._note("join again", node)
+
+    async def slow_down(self, node: str, link: Link) -> None:
+        self._note(f"slow down by {link.latency_s:g} s", node)
+
+    async def full_speed(self, node: str) -> None:
+        self._note("full speed", node)
+
+    async def fill_disk(self, node: str) -> None:
+        self._note("fill disk", node)
+
+    async def free_disk(self, node: str) -> None:
+        self._note("free disk", node)
+
+    async def jump_clock(self, node: str, seconds: float) -> None:
+        self._note(f"jump clock by {seconds:g} s", node)
+
+    async def set_clock_right(self, node: str) -> None:
+        self._note("set clock right", node)
 
     def _note(self, what: str, node: str) -> None:
         if node in self._stubborn:
@@ -38,8 +69,18 @@ class Victims:
         self.done.append((what, node))
 
 
-def fault(number: int, kind: str, node: str, inject_s: float, heal_s: float | None) -> PlannedFault:
-    return PlannedFault("x", 1, number, kind, (node,), inject_s, heal_s)  # type: ignore[arg-type]
+def fault(
+    number: int,
+    kind: str,
+    nodes: str,
+    inject_s: float,
+    heal_s: float | None,
+    *,
+    link: Link | None = None,
+    jump_s: float | None = None,
+) -> PlannedFault:
+    names = tuple(nodes.split())
+    return PlannedFault("x", 1, number, kind, names, inject_s, heal_s, link=link, jump_s=jump_s)  # type: ignore[arg-type]
 
 
 def nemesis(victims: Victims, *faults: PlannedFault) -> Nemesis:
@@ -105,4 +146,94 @@ async def test_a_deployment_without_the_capability_is_said_to_lack_it() -> None:
     it = Nemesis(Plain(), [fault(1, "kill", "a", 0.0, None)], 1, time.monotonic_ns())
     await it.run()
     assert it.rows[0].completed_s is None
-    assert it.rows[0].detail == "this deployment cannot kill a node"
+    assert it.rows[0].detail == "this deployment cannot do a kill"
+
+
+@pytest.mark.parametrize(
+    ("planned", "done"),
+    [
+        (fault(1, "stop", "a", 0.0, 0.01), ["stop", "restart"]),
+        (fault(1, "restart", "a", 0.0, 0.0), ["stop", "restart"]),
+        (fault(1, "partition", "a", 0.0, 0.01), ["cut off", "join again"]),
+        (fault(1, "slow", "a", 0.0, 0.01, link=Link(0.2)), ["slow down by 0.2 s", "full speed"]),
+        (fault(1, "full_disk", "a", 0.0, 0.01), ["fill disk", "free disk"]),
+        (fault(1, "clock_jump", "a", 0.0, 0.01, jump_s=-30), ["jump clock by -30 s", "set clock right"]),
+    ],
+    ids=lambda value: value.kind if isinstance(value, PlannedFault) else "",
+)
+async def test_every_kind_is_done_and_undone(planned: PlannedFault, done: list[str]) -> None:
+    victims = Victims()
+    it = nemesis(victims, planned)
+    await it.run()
+    assert victims.done == [(what, "a") for what in done]
+    assert [(row.kind, row.step, row.detail) for row in it.rows] == [
+        (planned.kind, "inject", ""),
+        (planned.kind, "heal", ""),
+    ]
+
+
+async def test_the_control_is_written_down_and_touches_nothing() -> None:
+    victims = Victims()
+    it = nemesis(victims, fault(1, "none", "", 0.01, None))
+    await it.run()
+    (row,) = it.rows
+    assert victims.done == []
+    assert (row.kind, row.node, row.step, row.detail) == ("none", "", "inject", "")
+    assert row.completed_s is not None
+    assert row.completed_s >= 0.01
+
+
+async def test_several_nodes_are_one_fault_and_all_are_struck_though_one_refuses() -> None:
+    victims = Victims(frozenset({"b"}))
+    it = nemesis(victims, fault(1, "kill", "a b c", 0.0, 0.01))
+    await it.run()
+    assert victims.done == [("kill", "a"), ("kill", "c"), ("restart", "a"), ("restart", "c")]
+    assert [(row.node, row.completed_s, row.detail) for row in it.rows] == 2 * [
+        ("a+b+c", None, "b is not running")
+    ]
+
+
+async def test_one_that_takes_long_to_strike_keeps_no_other_waiting() -> None:
+    victims = Victims()
+    victims.stopping.clear()
+    it = nemesis(victims, fault(1, "stop", "a", 0.0, 0.0), fault(2, "pause", "b", 0.01, 0.02))
+    task = asyncio.create_task(it.run())
+    while ("resume", "b") not in victims.done:
+        await asyncio.sleep(0.001)
+    assert victims.done == [("stop", "a"), ("pause", "b"), ("resume", "b")]
+    victims.stopping.set()
+    await task
+    assert victims.done[-1] == ("restart", "a")
+
+
+async def test_a_strike_that_is_cut_short_is_written_down_and_healed() -> None:
+    victims = Victims()
+    victims.stopping.clear()
+    it = nemesis(victims, fault(1, "stop", "a", 0.0, 600.0))
+    task = asyncio.create_task(it.run())
+    while not victims.done:
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert victims.done == [("stop", "a"), ("restart", "a")]
+    assert [(row.step, row.completed_s is None, row.detail) for row in it.rows] == [
+        ("inject", True, "cut short"),
+        ("heal", False, ""),
+    ]
+
+
+async def test_everybodys_connections_are_dropped_by_who_makes_them() -> None:
+    async def drop() -> int:
+        return 60
+
+    planned = fault(1, "reconnect", "", 0.0, None)
+    it = Nemesis(Victims(), [planned], 1, time.monotonic_ns(), drop_connections=drop)
+    await it.run()
+    assert [(row.kind, row.node, row.detail) for row in it.rows] == [
+        ("reconnect", "", "60 connections dropped")
+    ]
+    alone = nemesis(Victims(), planned)
+    await alone.run()
+    assert alone.rows[0].completed_s is None
+    assert alone.rows[0].detail == "nobody here makes connections that could be dropped"

@@ -28,6 +28,8 @@ Prove = Callable[[Sequence[Endpoint]], Awaitable[None]]
 
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 3.0
+STOP_PATIENCE_S = 20.0
+"""How long a node that is stopped as a fault may take to end in its own way."""
 POLL_S = 0.05
 
 
@@ -104,6 +106,19 @@ class LocalDeployment:
             await child.wait()
         while _alive(pid):
             await asyncio.sleep(0.001)
+
+    async def stop(self, node: str) -> None:
+        """SIGTERM the node's process; returns once it is reaped (or, where another node owns it, gone)."""
+        pid = self._running(node)
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        while _alive(pid):
+            if time.monotonic() > deadline:
+                raise DeploymentError(f"{node} had not ended {STOP_PATIENCE_S:g} s after SIGTERM")
+            await asyncio.sleep(0.001)
+        child = self._children.get(node)
+        if child is not None:
+            await child.wait()
 
     async def pause(self, node: str) -> None:
         """SIGSTOP the node's process; returns once the kernel says that it is stopped."""

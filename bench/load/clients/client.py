@@ -127,6 +127,15 @@ class Client:
         self._connection.close()
         self._down.set()
 
+    def drop(self) -> bool:
+        """End the connection, which is then made again as after any loss; whether there was one."""
+        if not self.online:
+            return False
+        self.online = False
+        self._connection.close()
+        self._down.set()
+        return True
+
     def close(self) -> None:
         """Leave for good; `wait_lost` ends."""
         self._closed = True

@@ -132,6 +132,26 @@ def test_logging_out_and_in_is_answered_once_back_and_loses_nothing(diary: Diary
     assert diary.answers == [("login-1", True), ("a", True)]
 
 
+def test_a_dropped_connection_is_made_again_and_loses_nothing(diary: Diary) -> None:
+    server = ScriptedServer(lambda request: None if request.body == "swallow" else 0.0)
+    client = client_of(server, diary)
+    assert not client.drop()  # who has no connection has none to lose
+    living = started(client)
+    client.send(text("a", "swallow"))
+    assert client.drop()
+    assert not client.online
+    assert not client.drop()
+    client.send(text("b", "while away"))
+    server.delay_s = lambda request: 0.0
+    while client.unanswered:
+        gevent.sleep(0.001)
+    client.close()
+    living.get()
+    assert server.logins == 2
+    assert server.received == ["a", "a", "b"]
+    assert diary.answers == [("a", True), ("b", True)]
+
+
 def test_waiting_between_attempts_grows_is_capped_and_jittered(diary: Diary) -> None:
     server = ScriptedServer(lambda request: 0.0)
     server.down = True

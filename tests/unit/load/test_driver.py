@@ -1,5 +1,6 @@
 """The conductor's end of the load process, against a scripted one that keeps to the same lines."""
 
+import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -40,6 +41,24 @@ print(json.dumps({"event": "finished", "said": input()}), flush=True)
         assert (await load.finished())["said"] == "begin 123"
     assert [report["event"] for report in heard] == ["progress", "online", "finished"]
     assert load.pid is None
+
+
+async def test_it_says_how_many_connections_were_dropped(tmp_path: Path) -> None:
+    script = """
+import json
+print(json.dumps({"event": "online"}), flush=True)
+for dropped in (7, 5):
+    assert input() == "reconnect"
+    print(json.dumps({"event": "dropped", "connections": dropped}), flush=True)
+print(json.dumps({"event": "finished"}), flush=True)
+"""
+    load, _ = driver(tmp_path, script)
+    async with load:
+        await load.online(30)
+        first, second, _ = await asyncio.gather(
+            load.drop_connections(), load.drop_connections(), load.finished()
+        )
+    assert (first, second) == (7, 5)
 
 
 async def test_leaving_early_asks_it_to_stop_and_lets_it_write(tmp_path: Path) -> None:
