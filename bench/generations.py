@@ -10,8 +10,9 @@ people: `reconnect`, everybody's connection is dropped at once. `none` is the co
 like the others, and nothing is done.
 
 `restart_after_s` is how long after its death the harness, playing the operator, starts a killed node
-again. None means that the generation does it by itself. It is 5 s for a database host, longer than
-failover needs, so that what is measured is failover and not a fast reboot.
+again. None means that the generation does it by itself; what was stopped on purpose only the operator
+starts. It is 5 s for a database host, longer than failover needs, so that what is measured is failover
+and not a fast reboot.
 """
 
 from collections.abc import Mapping

@@ -75,12 +75,14 @@ def ails_for_s(fault: Fault, nodes: Sequence[NodeRole], operator: Operator) -> f
     """How long after it strikes it is healed by the harness; None where it is not."""
     if fault.kind in LASTING_FAULTS:
         return fault.duration
-    waits_s = [node.restart_after_s for node in nodes if node.restart_after_s is not None]
-    if not waits_s:
+    if fault.kind in AIMLESS_FAULTS:
         return None
     if fault.kind == "restart":
         return 0.0
-    after_s = max(waits_s) if fault.restart_after is None else fault.restart_after
+    waits_s = [node.restart_after_s for node in nodes if node.restart_after_s is not None]
+    if fault.kind == "kill" and not waits_s:
+        return None
+    after_s = max(waits_s, default=0.0) if fault.restart_after is None else fault.restart_after
     return after_s + operator.notice + operator.decide
 
 

@@ -4,12 +4,14 @@ It does here what a container engine's agent does. Each line of its log says wha
 time of the event itself; `target` is the node it is about:
 
     detected    a node died (`exit_code`) or stopped answering (`silent_s`)
+    stopped     a node ended that is to be down (`exit_code`)
     restarted   it was started again (`pid`, `attempt`)
     restored    it says that it is ready again
 
 The nodes write into the supervisor's own output. All are started at once: each waits by itself for what it
 needs. A node that is alive and gives no answer for `unresponsive_s` is killed and started again; a shorter
-pause is left to heal by itself.
+pause is left to heal by itself. A node whose `down_file` is there is kept down, as an engine keeps down a
+container that was stopped by hand, and started as soon as the file is gone.
 """
 
 import asyncio
@@ -27,6 +29,7 @@ from services.microservices.backoff import Backoff
 from services.runtime import Node, NodeConfig
 
 READY_POLL_S = 0.05
+DOWN_POLL_S = 0.02
 PROBE_TIMEOUT_S = 2.0
 STOP_S = 2.5
 GRACE_SHARE = 0.8
@@ -46,6 +49,8 @@ class Owned(BaseModel):
     """Answers 200 when the node is ready."""
     health_url: str
     """Answers anything at all while the node lives."""
+    down_file: Path | None = None
+    """While it exists, the node is to be down."""
     log_file: Path | None = None
     """Where a node that does not log to its output logs; its last lines are shown when it dies."""
 
@@ -123,6 +128,9 @@ class Keeper:
         """Start the node, and again whenever it has ended, until the supervisor is told to stop."""
         attempt = 0
         while not self._node.stopping.is_set():
+            if self._unwanted:
+                await self._pause(DOWN_POLL_S)
+                continue
             started_s = time.monotonic()
             process = self._child = child.start(self.owned.command, environment=self.owned.environment)
             child.write_pid(self.owned.pid_file, process.pid)
@@ -139,11 +147,20 @@ class Keeper:
             if self._node.stopping.is_set():
                 return
             attempt += 1
+            if self._unwanted:
+                self._silenced = False
+                self._node.log("stopped", target=self.owned.name, exit_code=code)
+                continue
             if self._silenced:  # that was what was detected
                 self._silenced = False
             else:
                 self._node.log("detected", target=self.owned.name, exit_code=code, tail=self._tail())
             await self._pause(self._backoff.died(time.monotonic() - started_s))
+
+    @property
+    def _unwanted(self) -> bool:
+        """Whether the node is to be down."""
+        return self.owned.down_file is not None and self.owned.down_file.exists()
 
     async def _watch(self, *, restored: bool) -> None:
         """Wait until the node is ready, then probe it; kill it when it has been silent for too long."""

@@ -113,20 +113,22 @@ async def test_a_node_that_does_not_end_when_asked_is_told(
             await it.stop("deaf")
 
 
-async def test_a_node_owned_by_another_is_killed_or_stopped_and_comes_back_by_itself(tmp_path: Path) -> None:
+async def test_a_node_owned_by_another_comes_back_by_itself_when_killed_but_not_when_stopped(
+    tmp_path: Path,
+) -> None:
     site = Site(folder=tmp_path / "site", people=PEOPLE)
     async with LocalDeployment(lay_out("microservices", site), site, tmp_path / "logs") as deployment:
         before = deployment.pid("message-1")
         assert before is not None
         await deployment.kill("message-1")
-        stopped = deployment.pid("message-2")
-        await deployment.stop("message-2")
         async with asyncio.timeout(30):
-            while deployment.pid("message-1") in {None, before} or deployment.pid("message-2") in {
-                None,
-                stopped,
-            }:
+            while deployment.pid("message-1") in {None, before}:
                 await asyncio.sleep(0.01)
+        await deployment.stop("message-2")
+        await asyncio.sleep(0.3)
+        assert deployment.pid("message-2") is None
+        await deployment.restart("message-2")
+        assert deployment.pid("message-2") is not None
         pids = [pid for pid in deployment.nodes().values() if pid is not None]
         assert len(pids) == 12
     assert all(gone(pid) for pid in pids)

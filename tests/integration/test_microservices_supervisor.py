@@ -27,12 +27,14 @@ class Supervised:
         people = {"count": 2}
         node.write_text(json.dumps({"node": "noop", "admin_port": admin, "client": "http", "people": people}))
         self.pid_file = folder / "noop.pid"
+        self.down_file = folder / "noop.down"
         self.log = folder / "log"
         self.url = f"http://127.0.0.1:{supervisor_admin}"
         owned = {
             "name": "noop",
             "command": [sys.executable, "-m", "services", "noop", "--config", str(node)],
             "pid_file": str(self.pid_file),
+            "down_file": str(self.down_file),
             "ready_url": f"http://127.0.0.1:{admin}/readyz",
             "health_url": f"http://127.0.0.1:{admin}/healthz",
         }
@@ -106,6 +108,16 @@ def test_each_death_is_detected_and_the_node_started_again(supervised: Supervise
         os.kill(supervised.pid, signal.SIGKILL)
         wait_until(lambda wanted=deaths: supervised.told().count("restored") == wanted)  # type: ignore[misc]
     assert supervised.told() == ["detected", "restarted", "restored"] * 2
+
+
+def test_a_node_that_is_to_be_down_is_started_once_it_no_longer_is(supervised: Supervised) -> None:
+    supervised.down_file.touch()
+    os.kill(supervised.pid, signal.SIGTERM)
+    wait_until(lambda: supervised.told() == ["stopped"])
+    assert not alive(supervised.pid)
+    supervised.down_file.unlink()
+    wait_until(lambda: "restored" in supervised.told())
+    assert supervised.told() == ["stopped", "restarted", "restored"]
 
 
 def test_a_supervisor_that_is_killed_leaves_no_node_behind(supervised: Supervised) -> None:

@@ -29,7 +29,7 @@ Prove = Callable[[Sequence[Endpoint]], Awaitable[None]]
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 3.0
 STOP_PATIENCE_S = 20.0
-"""How long a node that is stopped as a fault may take to end in its own way."""
+"""How long a node that is stopped as a fault may take to end in its own way, or its owner to start it."""
 POLL_S = 0.05
 
 
@@ -108,8 +108,14 @@ class LocalDeployment:
             await asyncio.sleep(0.001)
 
     async def stop(self, node: str) -> None:
-        """SIGTERM the node's process; returns once it is reaped (or, where another node owns it, gone)."""
+        """SIGTERM the node's process; returns once it is reaped (or, where another node owns it, gone).
+
+        It stays down until `restart`, whoever owns it.
+        """
         pid = self._running(node)
+        down_file = self._process(node).down_file
+        if down_file is not None:
+            down_file.touch()
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_PATIENCE_S
         while _alive(pid):
@@ -135,10 +141,23 @@ class LocalDeployment:
                 os.kill(pid, signal.SIGCONT)
 
     async def restart(self, node: str) -> None:
-        """Start a node that has died, with the same command and data. One that runs is left alone."""
+        """Start a node that has died, with the same command and data. One that runs is left alone.
+
+        One that another node owns is let be started by its owner, who does it if it was killed anyway.
+        """
         process = self._process(node)
-        if process.owner is None and self.pid(node) is None:
-            await self._start(process)
+        if process.down_file is None:
+            if self.pid(node) is None:
+                await self._start(process)
+            return
+        if not process.down_file.exists():
+            return
+        process.down_file.unlink()
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        while self.pid(node) is None:
+            if time.monotonic() > deadline:
+                raise DeploymentError(f"{process.owner} did not start {node} within {STOP_PATIENCE_S:g} s")
+            await asyncio.sleep(POLL_S)
 
     async def _start_all(self) -> None:
         (self._site.folder / "pids").mkdir(parents=True, exist_ok=True)

@@ -108,6 +108,7 @@ class _Server:
             # One core is shared by all nodes; more threads of Go than that only fight for it.
             "environment": {"GOMAXPROCS": "1"},
             "pid_file": self.process.pid_file,
+            "down_file": self.process.down_file,
             "ready_url": self.process.ready_url,
             "health_url": f"{self._monitor}/varz",
             "log_file": self._log,
@@ -127,6 +128,7 @@ def _owned(stub: Process) -> Mapping[str, Any]:
         "name": stub.name,
         "command": stub.command,
         "pid_file": stub.pid_file,
+        "down_file": stub.down_file,
         "ready_url": stub.ready_url,
         "health_url": f"{stub.admin_url}/healthz",
     }

@@ -34,6 +34,11 @@ class Process:
     owner: str | None = None
     pid_file: Path | None = None
 
+    @property
+    def down_file(self) -> Path | None:
+        """While it exists, the node's owner keeps it down; None where the harness starts it."""
+        return None if self.pid_file is None else self.pid_file.with_name(f"{self.pid_file.name}.down")
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:
