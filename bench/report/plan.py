@@ -13,6 +13,7 @@ from bench.load.population.moments import moments
 from bench.plan import Plan, PlannedStage
 from bench.report.format import count, number
 from bench.report.format import share as percent
+from bench.report.planned_faults import fault_marks, fault_table
 from bench.scale import FULL_SCALE_PEOPLE
 
 CURVE_COLUMNS = 60
@@ -37,7 +38,7 @@ def show_plan(plan: Plan) -> RenderableType:
     parts += [Text(), _closed(plan) if plan.loop == "closed" else _curve(plan)]
     parts += [Text(), _stages(plan), Text(), _facts(plan)]
     if plan.faults:
-        parts += [Text(), _faults(plan)]
+        parts += [Text(), fault_table(plan)]
     parts += [Text(), *_people(plan)]
     parts += [
         Text(),
@@ -85,11 +86,8 @@ def _curve(plan: Plan) -> Text:
         if not names[max(at - 1, 0) : at + len(stage.name)].strip() and at + len(stage.name) <= CURVE_COLUMNS:
             names = names[:at] + stage.name + names[at + len(stage.name) :]
     lines.append(" " * 9 + names.rstrip())
-    if plan.faults:
-        marks = [" "] * CURVE_COLUMNS
-        for at_s in {fault.inject_s for fault in plan.faults}:
-            marks[_column(plan, at_s)] = "✗"
-        lines.append(" " * 9 + "".join(marks).rstrip() + "  fault")
+    marks = fault_marks(plan, CURVE_COLUMNS, lambda at_s: _column(plan, at_s))
+    lines += [" " * 9 + line for line in marks]
     end = f"{plan.load_s:g} s"
     lines.append(" " * 9 + "0 s" + " " * (CURVE_COLUMNS - 3 - len(end)) + end)
     return Text("\n".join(lines))
@@ -161,20 +159,6 @@ def _people(plan: Plan) -> list[RenderableType]:
         )
     parts += [Text(line) for line in lines]
     return parts
-
-
-def _faults(plan: Plan) -> Table:
-    table = _table(("generation", "left"), ("fault", "left"), ("node", "left"), ("at s", "right"))
-    table.add_column("healed", justify="left")
-    for fault in plan.faults:
-        if fault.heal_s is None:
-            healed = "by the generation itself"
-        elif fault.kind == "pause":
-            healed = f"goes on at {fault.heal_s:g} s"
-        else:
-            healed = f"restarted at {fault.heal_s:g} s"
-        table.add_row(fault.generation, fault.kind, fault.node_names, f"{fault.inject_s:g}", healed)
-    return table
 
 
 def _table(*columns: tuple[str, str]) -> Table:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.load.population import populate
 from bench.plan import Plan, make_plan
-from bench.profile import load_profile
+from bench.profile import Profile, load_profile
 from bench.report.plan import crossing_line, show_plan
 from tests.unit.load.plans import MIXED, plan_of
 
@@ -72,6 +72,51 @@ def test_people_stand_beside_what_was_aimed_at_and_what_is_scaled_is_said() -> N
     assert any(line.startswith("group size, mean") for line in lines)
     assert any(line.startswith("2 workers: ") for line in lines)
     assert any("below 20,000 people" in line for line in lines)
+
+
+FAULTS = [
+    {"kind": "kill", "target": "core", "at": "20s"},
+    {"kind": "pause", "all": "edge", "at": "40s", "duration": "6s", "generations": ["sharded"]},
+    {"kind": "slow", "target": "core", "at": "50s", "duration": "2s", "latency": "100ms", "loss": "1%"},
+    {"kind": "reconnect", "at": "20s"},
+    {"kind": "none", "at": "30s"},
+]
+
+
+def test_faults_stand_under_the_curve_by_kind_and_beside_each_other_by_generation() -> None:
+    stages = [{"name": "steady", "kind": "steady", "duration": "60s", "rate": "100/s"}]
+    plan = make_plan(
+        Profile.model_validate(
+            {
+                "name": "faulty",
+                "trials": 2,
+                "deployment": "namespaces",
+                "population": {"clients": 20},
+                "load": {"stages": stages},
+                "faults": FAULTS,
+                "operator": {"notice": "1s", "decide": "2s"},
+            }
+        )
+    )
+    lines = printed(plan)
+    assert max(map(cell_len, lines)) <= 80
+    at = next(n for n, line in enumerate(lines) if "└" in line) + 2
+    assert lines[at : at + 5] == [
+        " " * 29 + "✗" + "─" * 8 + " " * 31 + " kill",
+        " " * 29 + "✗" + " " * 39 + " reconnect",
+        " " * 39 + "✗" + " " * 29 + " control",
+        " " * 49 + "✗" + "─" * 6 + " " * 13 + " pause",
+        " " * 59 + "✗" + "─" * 2 + " " * 7 + " slow",
+    ]
+    assert line_of(lines, "20.0  kill") == ("20.0 kill server +3 s shard-0-primary +8 s nats-1 self")
+    assert line_of(lines, "20.0  reconnect") == "20.0 reconnect everybody everybody everybody"
+    assert line_of(lines, "30.0  control") == "30.0 control nobody nobody nobody"
+    assert line_of(lines, "40.0  pause") == "40.0 pause api-1, api-2 +6 s"
+    assert line_of(lines, "50.0  slow") == (
+        "50.0 slow 100 ms 1 % server +2 s shard-0-primary +2 s nats-1 +2 s"
+    )
+    assert "of which the operator takes 3 s to notice and decide" in lines
+    assert "of trial 1; trial 2 has these faults at moments of their own" in lines
 
 
 def test_a_closed_loop_is_labelled_and_has_no_rates() -> None:
