@@ -81,6 +81,10 @@ class Generation:
             target = self.core
         return [node for node in self.nodes if target in {node.name, node.role}]
 
+    def first_that_can(self, kind: FaultKind, target: str) -> str | None:
+        """The name of the first node that `target` may mean and that can suffer `kind`."""
+        return next((node.name for node in self.targets(target) if kind in node.faults), None)
+
 
 MONOLITH = Generation(
     name="monolith",

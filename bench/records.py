@@ -8,13 +8,15 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
 1  the first.
 2  trials carry a verdict, and which trial they repeat: in manifest.json, and in trials.csv, which is new.
    capacity.csv and capacity_trials.csv are new, in the folders of searches.
+3  faults.csv and recovery.csv name all nodes that were struck together, joined by `+`; new kinds of faults.
+   capacity.csv says which node was down throughout.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Outcome = Literal["ok", "failed", "unknown"]
 OUTCOMES: Sequence[Outcome] = ("ok", "failed", "unknown")
@@ -308,7 +310,8 @@ class CapacityRow:
     `goal` is `p99<=…ms`, `max` (no latency goal) or `critical`, the geometric mean over the latency goals.
     `lower_per_s` was met and `upper_per_s` was not; None where no trial proved one. `trials` and `trial_s`
     are those of the generation's search together. `believed`: whether both are within 60 % of the
-    generator's `ceiling_per_s`; `unknown` where it was not calibrated.
+    generator's `ceiling_per_s`; `unknown` where it was not calibrated. `down` is the node that was down
+    throughout, so that the capacity is a degraded one; empty where none was.
     """
 
     generation: str
@@ -320,6 +323,7 @@ class CapacityRow:
     ceiling_per_s: float | None
     believed: Literal["yes", "no", "unknown"]
     note: str
+    down: str = ""
 
 
 @dataclass(frozen=True, slots=True)

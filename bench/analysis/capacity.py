@@ -35,6 +35,7 @@ from bench.analysis.metrics import TRANSACTIONS
 from bench.analysis.steady_state import BACKLOG_WORTH_S, backlog_growth
 from bench.analysis.verdict import CEILING_SHARE
 from bench.errors import RunFolderError
+from bench.generations import GENERATIONS
 from bench.histograms import Histogram, LogLine, highest_value, merge, percentile
 from bench.records import AuditRow, CapacityRow, CapacityTrialRow, TimelineRow
 
@@ -55,7 +56,10 @@ _FEWEST_BINS = 8
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is searched for, between which rates, with which trials; `goals_ms` rise."""
+    """What is searched for, between which rates, with which trials; `goals_ms` rise.
+
+    `down` names the node or role of which one is down throughout, empty where none is.
+    """
 
     goals_ms: tuple[float, ...]
     share: float
@@ -66,6 +70,11 @@ class Search:
     trial_s: float
     total_s: float
     width: float
+    down: str = ""
+
+    def down_node(self, generation: str) -> str | None:
+        """The node of `generation` that is down throughout; None where none is."""
+        return GENERATIONS[generation].first_that_can("stop", self.down) if self.down else None
 
     def within(self, ceiling_per_s: float | None) -> "Search":
         """The same search below the rate from which on no figure is believed, where that is known."""
@@ -290,7 +299,18 @@ def answers(
         lower, upper = found[name]
         believed, note = _believed(lower, upper, limit_per_s, search, stopped=_stopped(own))
         made.append(
-            CapacityRow(generation, name, lower, upper, len(counted), seconds, ceiling_per_s, believed, note)
+            CapacityRow(
+                generation,
+                name,
+                lower,
+                upper,
+                len(counted),
+                seconds,
+                ceiling_per_s,
+                believed,
+                note,
+                down=search.down_node(generation) or "",
+            )
         )
     return (*made, _critical(made[:-1]))
 
@@ -340,6 +360,7 @@ def _critical(rows: Sequence[CapacityRow]) -> CapacityRow:
         rows[0].ceiling_per_s,
         worst,
         f"no lower bound for {', '.join(missing)}" if missing else "",
+        down=rows[0].down,
     )
 
 

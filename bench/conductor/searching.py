@@ -1,7 +1,7 @@
 """The search for capacity, from a plan to a run folder.
 
     1. hold the host, make the run folder: the plan with the search's settings
-    2. for each generation, deployed once and kept up:
+    2. for each generation, deployed once and kept up, but for a node that is to be down:
          a. climb from the lowest rate until no goal is met any more
          b. let the search ask for rates between, and tell it what came of each (analysis/capacity.py)
          c. look at the latency at some shares of the capacity that was found
@@ -15,6 +15,7 @@ that noise keeps void ends the generation's search, with the bounds that are pro
 ends the search early, the trials so far stay and are analysed.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -61,6 +62,8 @@ BIN_WIDTH_S = 0.25
 DRAIN_QUIET_S = 1.0
 DRAIN_LIMIT_S = 20.0
 STAGE = "steady"
+SETTLE_S = 10.0
+"""After a node was stopped: longer than a database's failover and an election of the log's leaders take."""
 MOST_GIVEN_UP = 1
 """How many rates may be given up for noise before the search ends."""
 Tell = Callable[[CapacityTrialRow, Mapping[str, Bounds]], None]
@@ -83,6 +86,7 @@ def search_of(capacity: Capacity, share: float) -> Search:
         trial_s=capacity.trial,
         total_s=capacity.total,
         width=capacity.width,
+        down=capacity.down or "",
     )
 
 
@@ -240,6 +244,7 @@ class _Rig:
     async def _trial(
         self, purpose: str, question: Question, share: float | None = None, *, retry_of: int | None = None
     ) -> tuple[CapacityTrialRow, Verdict]:
+        await self._hold_down()
         self._trials += 1
         number, name, search = self._trials, self.generation, self.search
         self.reached.step = f"{name} trial {number} at {question.rate_per_s:,.0f}/s"
@@ -297,8 +302,20 @@ class _Rig:
         self.tell(row, self.bounds() if purpose != "latency" else {})
         return row, verdict
 
+    async def _hold_down(self) -> None:
+        """Stop the node that is to be down, where it runs, and let the others find themselves without it."""
+        node = self.search.down_node(self.generation)
+        if node is None or self.deployment.nodes()[node] is None:
+            return
+        self.reached.step = f"{self.generation}, stopping {node}"
+        self.watcher.step(self.reached.step)
+        await self.deployment.stop(node)
+        self.watcher.note(f"{self.generation} goes on without {node}")
+        await asyncio.sleep(SETTLE_S)
+
     def _refuse_dead(self) -> None:
-        dead = [node for node, pid in self.deployment.nodes().items() if pid is None]
+        down = self.search.down_node(self.generation)
+        dead = [node for node, pid in self.deployment.nodes().items() if pid is None and node != down]
         if dead:
             raise DeploymentError(
                 f"{', '.join(dead)} died under {self.reached.step}; see {self.folder.path / 'logs'}"

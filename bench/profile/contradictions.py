@@ -1,8 +1,9 @@
 """Defects of a profile that one key alone does not show: things that must not be said together."""
 
 from bench import shapes
+from bench.generations import GENERATIONS
 from bench.profile.fault_defects import Defect, fault_defects
-from bench.profile.model import Capacity, Load, Profile, Stage
+from bench.profile.model import Load, Profile, Stage
 from bench.scale import contacts_of
 
 HIGHEST_PEAK_OF_DAY = 20.0
@@ -40,7 +41,7 @@ def contradictions(profile: Profile) -> list[Defect]:
     total = sum(profile.load.mix.model_dump().values())
     if abs(total - 1) > 1e-9:
         found.append((("load", "mix"), f"the shares sum to {total * 100:.10g}%; expected 100%"))
-    found += [(("capacity", key), what) for key, what in _capacity_defects(profile.capacity)]
+    found += [(("capacity", key), what) for key, what in _capacity_defects(profile)]
     if len(set(profile.generations)) < len(profile.generations):
         found.append((("generations",), "names a generation twice"))
     found += fault_defects(profile)
@@ -117,8 +118,17 @@ def _rate_defects(stage: Stage) -> list[Defect]:
     return found
 
 
-def _capacity_defects(capacity: Capacity) -> list[tuple[str, str]]:
+def _capacity_defects(profile: Profile) -> list[tuple[str, str]]:
+    capacity = profile.capacity
     found = []
+    for name in profile.generations if capacity.down is not None else ():
+        generation = GENERATIONS[name]
+        if generation.first_that_can("stop", capacity.down or "") is None:
+            can = [f"{node.name} ({node.role})" for node in generation.nodes if "stop" in node.faults]
+            what = f"no node or role {capacity.down!r} in {name} that can be stopped; {', '.join(can)} can"
+            found.append(("down", what))
+        elif len(generation.nodes) == 1:
+            found.append(("down", f"{name} has one node alone, and no capacity without it; leave {name} out"))
     if capacity.highest <= capacity.lowest:
         found.append(("highest", f"not above the lowest, {capacity.lowest:g}/s"))
     if capacity.total < capacity.trial:

@@ -208,7 +208,8 @@ class Capacity(_Part):
 
     Each trial offers a rate between `lowest` and `highest` for `trial`, after `warmup`; short ones, which
     find the neighbourhood, for half of it. A rate is judged by trials of `total` together, and the search
-    ends when each goal's bounds are within `width` of each other.
+    ends when each goal's bounds are within `width` of each other. With `down`, a node's name or a role, the
+    first such node of each generation is stopped before the trials.
     """
 
     goals: list[Annotated[Seconds, Positive]] = Field(default=[0.15, 0.3, 0.8], min_length=1)
@@ -218,6 +219,7 @@ class Capacity(_Part):
     trial: Annotated[Seconds, Positive] = 4.0
     total: Annotated[Seconds, Positive] = 12.0
     width: Annotated[Ratio, Field(gt=0, lt=1)] = 0.1
+    down: str | None = None
 
 
 class Profile(_Part):

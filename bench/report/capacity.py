@@ -68,6 +68,8 @@ def _intervals(answers: Sequence[CapacityRow]) -> Table:
     for row in answers:
         if row.generation != generation:
             table.add_row(Text(row.generation, style="bold"))
+            if row.down:
+                table.add_row(Text(f"  {row.down} down", style="yellow"))
             generation = row.generation
         style = "bold" if row.goal == MAX else ""
         believed = "yes" if row.believed == "yes" else Text(row.believed, style="bold red")
@@ -109,6 +111,9 @@ def _notes(
         if row.note:
             goals.setdefault((row.generation, row.note), []).append(row.goal)
     said = [f"{generation}, {', '.join(names)}: {note}" for (generation, note), names in goals.items()]
+    down = dict.fromkeys(f"{row.generation} {row.down}" for row in answers if row.down)
+    if down:
+        said.append(f"Degraded capacity: down throughout were, of {'; of '.join(down)}.")
     if any(row.believed == "unknown" for row in answers):
         said.append(
             "The generator is not calibrated (bench calibrate): no figure above "

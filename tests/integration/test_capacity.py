@@ -10,7 +10,7 @@ from bench.analysis.capacity import Search, answers
 from bench.conductor.searching import search_capacity, search_of
 from bench.plan import make_plan
 from bench.profile import Capacity, Profile
-from bench.records import CapacityTrialRow
+from bench.records import SCHEMA_VERSION, CapacityTrialRow
 from bench.report.capacity import show_capacity, trial_line
 from bench.report.progress import SearchProgress
 
@@ -79,7 +79,7 @@ async def test_a_search_keeps_every_trial_and_its_bounds_follow_from_them(
     if any(row.purpose == "latency" for row in rows):
         shares = [row.share_of_capacity for row in rows if row.purpose == "latency"]
         assert sorted(set(map(float, filter(None, shares)))) == [0.3, 0.5, 0.7, 0.85]
-    assert json.loads((folder.path / "manifest.json").read_text())["schema_version"] == 2
+    assert json.loads((folder.path / "manifest.json").read_text())["schema_version"] == SCHEMA_VERSION
     folder.write_capacity(found)
     assert folder.manifest().status == "analysed"
 
@@ -91,3 +91,23 @@ async def test_a_search_keeps_every_trial_and_its_bounds_follow_from_them(
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     assert "p99<=150ms" in text
     assert not (tmp_path / ".work").exists()
+
+
+async def test_a_degraded_search_runs_without_the_node_and_says_so(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("bench.conductor.searching.SETTLE_S", 0.5)
+    plan = make_plan(Profile.model_validate({**PROFILE, "generations": ["microservices"]}))
+    search = Search((800.0,), 0.5, 20.0, 21.0, 0.5, 1.0, 1.0, 1.0, 0.5, down="message-2")
+    with SearchProgress(Console()) as watcher:
+        folder = await search_capacity(plan, search, tmp_path, PROJECT, watcher, lambda row, _: None, {})
+    rows = folder.capacity_trials()
+    found = answers(search, "microservices", rows, ceiling_per_s=None)
+    assert {one.down for one in found} == {"message-2"}
+    subjects = set(folder.telemetry()["subject"])
+    assert "message-1" in subjects
+    assert "message-2" not in subjects, "it ran during a trial"
+    console = Console(width=80, record=True)
+    console.print(show_capacity(folder.manifest(), search, found, rows))
+    text = console.export_text()
+    assert "microservices\n  message-2 down" in "\n".join(line.rstrip() for line in text.splitlines())
+    assert "Degraded capacity: down throughout were, of microservices message-2." in text

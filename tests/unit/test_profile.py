@@ -272,6 +272,11 @@ def test_every_committed_profile_is_sound(path: Path) -> None:
         ("{lowest: 100/s, highest: 100/s}", ": capacity.highest: not above the lowest, 100/s"),
         ("{trial: 5s, total: 4s}", ": capacity.total: below one trial's 5s"),
         ("{width: 0%}", ": capacity.width: '0%': expected greater than 0"),
+        ("{down: server}", ": capacity.down: monolith has one node alone, and no capacity without it"),
+        (
+            "{down: spare}",
+            ": capacity.down: no node or role 'spare' in monolith that can be stopped; server (",
+        ),
         ("{gaols: [1s]}", ": capacity.gaols: unknown key; did you mean goals?"),
     ],
 )

@@ -13,6 +13,7 @@ from bench.errors import RunFolderError
 from bench.histograms import encode_line
 from bench.manifest import Host, Manifest, Phase, Trial
 from bench.records import (
+    SCHEMA_VERSION,
     AuditRow,
     FaultRow,
     HistogramTag,
@@ -250,7 +251,10 @@ def test_a_missing_file_is_named(measured: RunFolder) -> None:
         (lambda text: text[: len(text) // 2], r"manifest\.json: not JSON"),
         (lambda text: "\xff\x00", r"manifest\.json: not JSON"),
         (lambda text: "[]", "schema_version: expected an integer"),
-        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "newer threegen"),
+        (
+            lambda text: text.replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99'),
+            "newer threegen",
+        ),
         (lambda text: text.replace('"ended": "running"', '"ended": "maybe"'), "ended: Input should be"),
         (lambda text: text.replace('"cores": 2', '"cores": "two"'), "host.cores: Input should be"),
         (lambda text: text.replace('"run":', '"walk":'), "run: "),

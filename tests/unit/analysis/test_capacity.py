@@ -1,6 +1,7 @@
 """The search for capacity against systems whose capacity is written down, and its bounds from the trials alone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -230,3 +231,22 @@ def test_a_search_stays_below_what_would_be_believed_and_says_where_that_ended_i
     found = {one.goal: one for one in answers(SEARCH, "monolith", [row(570, 0)], ceiling_per_s=1_000)}
     assert (found["max"].lower_per_s, found["max"].upper_per_s, found["max"].believed) == (570, None, "yes")
     assert "no figure would be the system's" in found["max"].note
+
+
+def test_a_search_with_a_node_down_says_which_of_each_generation() -> None:
+    degraded = replace(SEARCH, down="core")
+    assert Search.of({"search": asdict(degraded)}) == degraded
+    assert [degraded.down_node(name) for name in ("sharded", "microservices")] == [
+        "shard-0-primary",
+        "nats-1",
+    ]
+    assert SEARCH.down_node("sharded") is None
+    rows = [replace(row(100, 0), generation="sharded")]
+    assert {one.down for one in answers(degraded, "sharded", rows, ceiling_per_s=None)} == {"shard-0-primary"}
+    assert {one.down for one in answers(SEARCH, "sharded", rows, ceiling_per_s=None)} == {""}
+
+
+def test_a_search_of_before_nodes_could_be_down_is_still_read() -> None:
+    old = asdict(SEARCH)
+    del old["down"]
+    assert Search.of({"search": old}) == SEARCH
