@@ -183,8 +183,10 @@ def _overlap(node: str, spans: Sequence[tuple[float, float, int]]) -> Defect | N
                 what = f"strikes {node} again while it may ail, {ails_s:g}s long; expected more than that"
                 return ("faults", entry, "every"), what
             first, second = sorted((entry, last[2]))
-            when = f"between {start_s:g}s and {last[1]:g}s"
-            what = f"may strike {node} while it still ails of fault {first + 1}, {when}"
+            what = (
+                f"may strike {node}, at {start_s:g}s or later, while it still ails of fault {first + 1}, "
+                f"until {last[1]:g}s"
+            )
             return ("faults", second, "at"), what
         if last is None or end_s > last[1]:
             last = start_s, end_s, entry

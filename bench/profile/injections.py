@@ -7,7 +7,7 @@ ail already.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.generations import (
@@ -101,7 +101,7 @@ def injections(profile: Profile, generation: str, trial: int) -> tuple[Injection
                 inject_s = round(at_s + random.Random(stream).uniform(0, fault.within), 3)
                 strikes.append((not is_fixed(fault, generation), inject_s, entry, stream))
     found: list[Injection] = []
-    ailing: list[tuple[str, float, float]] = []
+    ailing: dict[str, list[tuple[float, float]]] = {}
     for drawn, inject_s, entry, stream in sorted(strikes):
         fault = profile.faults[entry]
         nodes = able(fault, generation)
@@ -126,7 +126,8 @@ def injections(profile: Profile, generation: str, trial: int) -> tuple[Injection
                 human_s=profile.operator.notice + profile.operator.decide if ends else 0.0,
             )
         )
-        ailing += [(node.name, inject_s, inject_s + (after_s or 0.0) + REST_S) for node in nodes]
+        for node in nodes:
+            ailing.setdefault(node.name, []).append((inject_s, inject_s + (after_s or 0.0) + REST_S))
     return tuple(sorted(found, key=lambda one: (one.inject_s, one.entry)))
 
 
@@ -135,9 +136,8 @@ def _is_free(
     fault: Fault,
     operator: Operator,
     inject_s: float,
-    ailing: Sequence[tuple[str, float, float]],
+    ailing: Mapping[str, Sequence[tuple[float, float]]],
 ) -> bool:
-    """Whether the node ails at no moment at which it would ail of this fault."""
+    """Whether the node ails of nothing else, by name from when to when, while it would of this fault."""
     until_s = inject_s + (ails_for_s(fault, [node], operator) or 0.0) + REST_S
-    of_node = [(from_s, to_s) for name, from_s, to_s in ailing if name == node.name]
-    return all(until_s <= from_s or to_s <= inject_s for from_s, to_s in of_node)
+    return all(until_s <= from_s or to_s <= inject_s for from_s, to_s in ailing.get(node.name, ()))

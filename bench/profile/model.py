@@ -183,7 +183,9 @@ class Fault(_Part):
     loss: Annotated[Ratio, Positive] | None = None
     bandwidth: Annotated[BytesPerSecond, Positive] | None = None
     by: SignedSeconds | None = None
-    generations: list[Literal["monolith", "sharded", "microservices"]] | None = None
+    generations: list[Literal["monolith", "sharded", "microservices"]] | None = Field(
+        default=None, min_length=1
+    )
 
 
 class Operator(_Part):

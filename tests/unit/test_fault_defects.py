@@ -119,7 +119,7 @@ def test_one_node_is_not_struck_while_another_fault_may_have_it_ailing(tmp_path:
     pause = "kind: pause, target: api-1, at: 20s, within: 4s, duration: 6s"
     message = refusal(tmp_path, pause, "kind: kill, target: api-1, at: 26s")
     assert message == (
-        "12: faults[2].at: may strike api-1 while it still ails of fault 1, between 26s and 30s"
+        "12: faults[2].at: may strike api-1, at 26s or later, while it still ails of fault 1, until 30s"
     )
     assert "12: faults[2].at: may strike api-1" in refusal(tmp_path, pause, "kind: stop, all: edge, at: 10s, "
                                                            "restart_after: 10s")  # fmt: skip
