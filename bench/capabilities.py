@@ -1,6 +1,6 @@
 """Which deployment can do which faults, as a plan must know before anything is started.
 
-A deployment's own protocols (bench/deployment/__init__.py) are the same in code; tests hold the two together.
+What a deployment's code can do, its protocols say (bench/deployment/__init__.py); its tests hold it to this.
 """
 
 from collections.abc import Mapping

@@ -8,12 +8,13 @@ the nemesis leaves. Heals leave alone what is well, so that one which was cut sh
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from bench.deployment import ClockJump, Deployment, FullDisk, Kill, Partition, Pause, SlowNetwork, Stop
 from bench.errors import DeploymentError, RunError
+from bench.generations import FaultKind
 from bench.plan import PlannedFault
 from bench.records import FaultRow, Link
 
@@ -153,23 +154,23 @@ def _jump(deployment: ClockJump, jump_s: float) -> _Hand:
     return _Hand(lambda node: deployment.jump_clock(node, jump_s), deployment.set_clock_right)
 
 
-_HEALS = {
-    "kill": "start again",
-    "stop": "start again",
-    "restart": "start again",
-    "pause": "resume",
-    "partition": "join again",
-    "slow": "full speed",
-    "full_disk": "free the disk",
-    "clock_jump": "set the clock right",
+_HEALS: Mapping[FaultKind, str] = {
+    "kill": "start {} again",
+    "stop": "start {} again",
+    "restart": "start {} again",
+    "pause": "resume {}",
+    "partition": "join {} again",
+    "slow": "full speed for {}",
+    "full_disk": "free the disk of {}",
+    "clock_jump": "set the clock of {} right",
 }
 
 
 def _words(fault: PlannedFault, step: Literal["inject", "heal"]) -> str:
-    """A step as it is told: `kill nats-1`, `start again nats-1`, `control: nothing is done`."""
+    """A step as it is told: `kill nats-1`, `start nats-1 again`, `control: nothing is done`."""
     if fault.kind == "none":
         return "control: nothing is done"
     if fault.kind == "reconnect":
         return "everybody's connection is dropped"
-    what = fault.kind.replace("_", " ") if step == "inject" else _HEALS[fault.kind]
-    return f"{what}: {', '.join(fault.nodes)}"
+    nodes = ", ".join(fault.nodes)
+    return f"{fault.kind.replace('_', ' ')} {nodes}" if step == "inject" else _HEALS[fault.kind].format(nodes)

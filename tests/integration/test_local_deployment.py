@@ -1,17 +1,19 @@
 """What the local deployment does to real nodes: start, prove, kill, restart, pause, resume, clear away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from bench.deployment import Kill, Pause, Stop
+from bench.capabilities import CAPABILITIES
+from bench.deployment import ClockJump, FullDisk, Kill, Partition, Pause, SlowNetwork, Stop
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.errors import DeploymentError
+from bench.generations import AIMLESS_FAULTS, FaultKind
 from bench.load.driver import prove
 from bench.records import Endpoint
 
@@ -44,11 +46,22 @@ async def ready(url: str) -> None:
     raise AssertionError(f"{url} never became ready")
 
 
-async def test_it_can_kill_and_pause_and_stop_and_says_so(tmp_path: Path) -> None:
+ASKED_OF: Mapping[FaultKind, type] = {
+    "kill": Kill,
+    "pause": Pause,
+    "stop": Stop,
+    "restart": Stop,
+    "partition": Partition,
+    "slow": SlowNetwork,
+    "full_disk": FullDisk,
+    "clock_jump": ClockJump,
+}
+
+
+def test_it_can_do_what_plans_are_told_that_it_can(tmp_path: Path) -> None:
     deployment = monolith(tmp_path)
-    assert isinstance(deployment, Kill)
-    assert isinstance(deployment, Pause)
-    assert isinstance(deployment, Stop)
+    can = {kind for kind, protocol in ASKED_OF.items() if isinstance(deployment, protocol)}
+    assert can | AIMLESS_FAULTS == CAPABILITIES["local"]
 
 
 async def test_a_killed_node_is_down_until_it_is_restarted_with_its_data(tmp_path: Path) -> None:

@@ -237,3 +237,22 @@ async def test_everybodys_connections_are_dropped_by_who_makes_them() -> None:
     await alone.run()
     assert alone.rows[0].completed_s is None
     assert alone.rows[0].detail == "nobody here makes connections that could be dropped"
+
+
+async def test_each_step_is_told_in_words() -> None:
+    told: list[str] = []
+    faults = [
+        fault(1, "kill", "a b", 0.0, 0.01),
+        fault(2, "full_disk", "c", 0.02, 0.03),
+        fault(3, "none", "", 0.04, None),
+    ]
+    await Nemesis(Victims(frozenset({"c"})), faults, 1, time.monotonic_ns(), say=told.append).run()
+    assert told == [
+        "kill a, b",
+        "start a, b again",
+        "full disk c",
+        "full disk c failed: c is not running",
+        "free the disk of c",
+        "free the disk of c failed: c is not running",
+        "control: nothing is done",
+    ]
