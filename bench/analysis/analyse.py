@@ -14,6 +14,7 @@ import pandas as pd
 from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
 from bench.analysis.incidents import Incident, incidents, median_recovery
 from bench.analysis.metrics import summarise
+from bench.analysis.phases import phases
 from bench.analysis.planned import closed_loop, generations, headline_phase, slo, stages
 from bench.analysis.published import Cell, beside_published
 from bench.analysis.recovery import recoveries
@@ -21,7 +22,7 @@ from bench.analysis.steady_state import SteadyState, steady_state
 from bench.evidence import Evidence, PublishedRow
 from bench.histograms import Histogram
 from bench.manifest import Manifest, Trial
-from bench.records import RecoveryRow, SummaryRow, TrialRow
+from bench.records import PhaseRow, RecoveryRow, SummaryRow, TrialRow
 
 FIGURES: Mapping[str, tuple[str, str]] = {
     "tps": ("", "tps"),
@@ -104,6 +105,7 @@ class Analysis:
     slo_share: float
     summary: tuple[SummaryRow, ...]
     recovery: tuple[RecoveryRow, ...]
+    phases: tuple[PhaseRow, ...]
     headlines: tuple[Headline, ...]
     incidents: tuple[Incident, ...]
     cells: tuple[Cell, ...]
@@ -139,6 +141,7 @@ def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analy
         slo_share=goal.share,
         summary=summary,
         recovery=recovery,
+        phases=tuple(row for row in phases(evidence) if (row.generation, row.trial) not in void),
         headlines=headlines,
         incidents=incidents(recovery),
         cells=beside_published({h.generation: _figures(h) for h in headlines}, published),

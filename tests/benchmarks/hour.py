@@ -166,7 +166,12 @@ def main() -> None:
     folder = _keep(plan, out, given.folder)
     moments.append(time.process_time())
     analysis = analyse(folder.evidence())
-    folder.write_analysis(summary=analysis.summary, recovery=analysis.recovery, trials=analysis.trials)
+    folder.write_analysis(
+        summary=analysis.summary,
+        recovery=analysis.recovery,
+        phases=analysis.phases,
+        trials=analysis.trials,
+    )
     moments.append(time.process_time())
     steps_s = [after - before for before, after in itertools.pairwise(moments)]
     said = {

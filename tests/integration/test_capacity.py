@@ -79,7 +79,7 @@ async def test_a_search_keeps_every_trial_and_its_bounds_follow_from_them(
     if any(row.purpose == "latency" for row in rows):
         shares = [row.share_of_capacity for row in rows if row.purpose == "latency"]
         assert sorted(set(map(float, filter(None, shares)))) == [0.3, 0.5, 0.7, 0.85]
-    assert json.loads((folder.path / "manifest.json").read_text())["schema_version"] == 2
+    assert json.loads((folder.path / "manifest.json").read_text())["schema_version"] == 3
     folder.write_capacity(found)
     assert folder.manifest().status == "analysed"
 

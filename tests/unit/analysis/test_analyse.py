@@ -13,7 +13,7 @@ from bench.errors import RunFolderError
 from bench.evidence import Evidence
 from bench.histograms import encode_counts_line
 from bench.manifest import Manifest
-from bench.records import AuditRow, FaultRow, TelemetryRow, TimelineRow
+from bench.records import AuditRow, FaultRow, TelemetryRow, TimelineRow, TouchedRow
 from bench.results import RunFolder
 from bench.tables import frame, read_rows, to_csv
 from tests.unit.analysis.synthetic import PUBLISHED, Outage, Scripted, evidence, with_manifest
@@ -138,7 +138,9 @@ def test_the_folder_alone_gives_the_same_numbers(tmp_path: Path) -> None:
     assert [replace(row, detected_s=None) for row in again.recovery] == [
         replace(row, detected_s=None) for row in first.recovery
     ]
-    folder.write_analysis(summary=first.summary, recovery=first.recovery, trials=first.trials)
+    folder.write_analysis(
+        summary=first.summary, recovery=first.recovery, phases=first.phases, trials=first.trials
+    )
     assert folder.manifest().status == "analysed"
     assert len(folder.recovery()) == 2
 
@@ -171,6 +173,7 @@ def write(folder: RunFolder, given: Evidence) -> None:
             faults=of_trial(FaultRow, "faults"),
             telemetry=of_trial(TelemetryRow, "telemetry"),
             audit=of_trial(AuditRow, "audit"),
+            touched=of_trial(TouchedRow, "touched"),
             hlog_text="".join(lines),
         )
 
