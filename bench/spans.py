@@ -22,7 +22,7 @@ def spans_of(numbers: Iterable[int]) -> str:
 def numbers_of(text: str) -> Numbers:
     """The numbers that `spans_of` wrote, rising; raises ValueError for anything else."""
     bounds = [part.partition("-") for part in text.split()]
-    runs = [(int(first), int(last or first)) for first, _, last in bounds]
+    runs = [(int(first), int(last) if dash else int(first)) for first, dash, last in bounds]
     if any(first > last for first, last in runs) or any(
         one[1] >= other[0] for one, other in itertools.pairwise(runs)
     ):
