@@ -20,6 +20,8 @@ NODES_BETWEEN = "+"
 """Stands between the names where a fault is of several nodes at once."""
 _ENDED = frozenset({"kill", "stop", "restart"})
 """Faults after which a node's process is gone, so that its heal is a start."""
+WAITING = frozenset({"kill", "stop"})
+"""Of those the ones whose start waits until the operator has noticed and decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Injection:
     @property
     def nodes(self) -> frozenset[str]:
         """The nodes it struck."""
-        return frozenset(self.node.split(NODES_BETWEEN))
+        return frozenset(filter(None, self.node.split(NODES_BETWEEN)))
 
 
 def injections(faults: pd.DataFrame) -> list[Injection]:

@@ -44,7 +44,7 @@ from bench.analysis.health import (
     judge_catching_up,
     why_no_baseline,
 )
-from bench.analysis.phases import OPERATOR, Injection, injections, phases
+from bench.analysis.phases import OPERATOR, WAITING, Injection, injections, phases
 from bench.analysis.planned import clients, operator_s, slo, stages
 from bench.analysis.touched import touched_between
 from bench.evidence import Evidence
@@ -139,7 +139,7 @@ def _recovery(
         else None
         if restored_s is None
         else restored_s - injected_s,
-        human_s=watch.operator_s if _waited_for_operator(steps, impact_s, restored_s) else 0.0,
+        human_s=watch.operator_s if _waited_for_operator(fault, steps, impact_s, restored_s) else 0.0,
         time_to_catch_up_s=None if caught_up_s is None else caught_up_s - injected_s,
         censored_at_s=end_s - injected_s if censored else None,
         resolution_s=_resolution_s(after),
@@ -226,9 +226,11 @@ def _times(steps: Sequence[PhaseRow], phase: RecoveryPhase, injected_s: float) -
     return [max(step.at_s, injected_s) for step in steps if step.phase == phase]
 
 
-def _waited_for_operator(steps: Sequence[PhaseRow], impact_s: float | None, restored_s: float | None) -> bool:
+def _waited_for_operator(
+    fault: Injection, steps: Sequence[PhaseRow], impact_s: float | None, restored_s: float | None
+) -> bool:
     """Whether health came back only after the operator had acted, and not by the system's own doing."""
-    if impact_s is None:
+    if impact_s is None or fault.kind not in WAITING:
         return False
     before = [s for s in steps if restored_s is None or s.at_s <= restored_s]
     acted = any(step.source == OPERATOR for step in before)
