@@ -107,7 +107,7 @@ class Recorder:
         # laid out; times are ns from the origin.
         self._first = 0
         self._operation = bytearray()
-        self._person = array("i")
+        self._person: list[int] = []  # not an array: to copy references costs a tenth
         self._outcome = bytearray()
         self._intended = array("q")
         self._sent = array("q")
@@ -188,7 +188,7 @@ class Recorder:
     def lay_out(self, operations: Sequence[int], people: Sequence[int], intended_ns: Longs) -> None:
         """Rows for what the schedule asks for next, of whom, in ns from the origin, which must never fall."""
         self._operation += bytes(operations)
-        self._person.extend(people)
+        self._person += people
         self._outcome += bytes(len(operations))  # FLYING
         self._intended.frombytes(intended_ns.astype(np.int64).tobytes())
         self._done.frombytes(bytes(8 * len(operations)))
@@ -368,8 +368,6 @@ class Recorder:
         service_us = self._us_where(done_ns - sent_ns, answered)
         lag_us = self._us_where(sent_ns - intended_ns, outcome != SHED)
         missed = (outcome != OK) | (done_ns - intended_ns > self._slo_ns)
-        if missed.any():
-            person = np.frombuffer(self._person[rows], dtype=np.int32)
         for number in np.flatnonzero(np.bincount(operation)).tolist():
             at = self._bin(index, number)
             own = operation == number
@@ -381,8 +379,8 @@ class Recorder:
             at.add("failed", fates[FAILED])
             at.add("unknown", fates[UNKNOWN])
             at.add("on_time", int(np.count_nonzero(own & ~missed)))
-            if missed[own].any():
-                at.touched.update(person[own & missed].tolist())
+            for row in np.flatnonzero(own & missed).tolist():
+                at.touched.add(self._person[rows.start + row])
             for code, name in ((OK, "ok"), (FAILED, "failed"), (UNKNOWN, "unknown")):
                 if not fates[code]:
                     continue
