@@ -122,7 +122,7 @@ def _story(incident: Incident) -> str:
     if incident.unknown:
         parts.append(f"{incident.unknown} unknown")
     if incident.recovered or incident.recovered + incident.unharmed < told:
-        parts += _steps(incident)
+        parts += _steps(incident, told)
     if incident.relapses:
         parts.append(f"{incident.relapses} relapse{'s' if incident.relapses > 1 else ''}")
     if incident.within_floor:
@@ -136,15 +136,16 @@ def _story(incident: Incident) -> str:
     return f"{incident.generation}, {name}{exact}: {'; '.join(parts)}"
 
 
-def _steps(incident: Incident) -> list[str]:
-    """What happened between injection and recovery, by time; not what came after by the clock's own words."""
-    steps = [
-        (step.after_s, step.phase + (" by the operator" if step.by_operator else ""))
-        for step in incident.steps
-    ]
+def _steps(incident: Incident, told: int) -> list[str]:
+    """What happened, by time; with after how many of the injections, where not after all that are told."""
+    steps = []
+    for step in incident.steps:
+        name = step.phase + (" by the operator" if step.by_operator else "")
+        some = f" ({step.injections} of {told})" if step.injections < told else ""
+        steps.append((step.after_s, f"{name} {seconds(step.after_s)}{some}"))
     measured = (("impact", incident.impact_after_s), ("first success", incident.first_success_after_s))
-    steps += [(after_s, name) for name, after_s in measured if after_s is not None]
-    return [f"{name} {seconds(after_s)}" for after_s, name in sorted(steps)]
+    steps += [(after_s, f"{name} {seconds(after_s)}") for name, after_s in measured if after_s is not None]
+    return [text for _, text in sorted(steps)]
 
 
 def _floor(floor: Cost) -> str:
