@@ -229,14 +229,12 @@ def _times(steps: Sequence[PhaseRow], phase: RecoveryPhase, injected_s: float) -
 def _waited_for_operator(
     fault: Injection, steps: Sequence[PhaseRow], impact_s: float | None, restored_s: float | None
 ) -> bool:
-    """Whether health came back only after the operator had acted, and not by the system's own doing."""
+    """Whether health came back only after the operator had started the node, and not by a promotion."""
     if impact_s is None or fault.kind not in WAITING:
         return False
-    before = [s for s in steps if restored_s is None or s.at_s <= restored_s]
-    acted = any(step.source == OPERATOR for step in before)
-    return acted and not any(
-        step.phase in ("promoted", "restarted") and step.source != OPERATOR for step in before
-    )
+    before = [step for step in steps if restored_s is None or step.at_s <= restored_s]
+    started = any(step.source == OPERATOR for step in before)
+    return started and all(step.phase != "promoted" for step in before)
 
 
 def _unknown(key: tuple[str, int], fault: Injection, detail: str) -> RecoveryRow:

@@ -74,8 +74,15 @@ def test_steps_of_overlapping_faults_do_not_mix() -> None:
     ]  # fmt: skip
 
 
-def test_the_operators_part_is_in_a_recovery_that_waited_for_the_operator() -> None:
-    waited = Scripted(outages=[Outage(21, 33)], injected_s=[21], healed_s=[31.0])
+@pytest.mark.parametrize("kind", ["kill", "stop"])
+def test_the_operators_part_is_in_a_recovery_that_waited_for_the_operator(kind: str) -> None:
+    waited = Scripted(
+        outages=[Outage(21, 33)],
+        injected_s=[21],
+        healed_s=[31.0],
+        kinds=[kind],
+        events=[(30.99, "restarted")],  # by whoever the operator told to
+    )
     row = row_of(waited, operator_notice_s=6.0, operator_decide_s=4.0)
     assert row.human_s == 10.0
     assert row.time_to_recover_s is not None
