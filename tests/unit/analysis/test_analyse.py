@@ -60,6 +60,17 @@ def test_a_trial_that_did_not_recover_is_a_lower_bound_and_not_left_out() -> Non
     assert found.time_to_recover_s == pytest.approx(3, abs=0.6)
 
 
+def test_the_headline_recovery_is_of_every_injection_of_the_first_fault_that_is_no_control() -> None:
+    trial = Scripted(
+        injected_s=[21.0, 32.0, 45.0], kinds=["none", "kill", "kill"],
+        outages=[Outage(32.0, 33.0), Outage(45.0, 48.0)],
+    )  # fmt: skip
+    found = analyse(evidence(trial))
+    assert found.headlines[0].time_to_recover_s == pytest.approx(2, abs=0.3)
+    assert [(one.kind, one.injections) for one in found.incidents] == [("kill", 2), ("none", 1)]
+    assert found.incidents[0].within_floor == ()
+
+
 def test_void_trials_are_named_and_never_believed() -> None:
     found = analyse(evidence(killed(2, 1), killed(20, 2, status="void")))
     assert found.headlines[0].trials == 1
