@@ -107,7 +107,8 @@ def _of_trial(
 def _fault_of(event: NodeEvent, faults: Sequence[Injection]) -> Injection | None:
     # Who waits for a death may see it before whoever caused it has confirmed it.
     before = [fault for fault in faults if fault.invoked_s <= event.t_s]
-    named = {event.node, *(value for value in event.fields.values() if isinstance(value, str))}
+    values = [event.node, *(value for value in event.fields.values() if isinstance(value, str))]
+    named = {name for value in values for name in value.split(NODES_BETWEEN)}
     own = [fault for fault in before if fault.nodes & named]
     return next(reversed(own or before), None)
 

@@ -42,7 +42,7 @@ async def serve(node: Node, config: Config) -> None:
         inbox = Inbox(node, config, connection)
         began = time.monotonic()
         streams = {log.stream(p): log.subject(p) for p in range(log.PARTITIONS)}
-        await log.create(connection, streams, replicas=min(3, len(config.log_servers)))
+        await log.create(connection, streams, replicas=log.replicas_among(config.log_servers))
         for reader in inbox.readers:
             await reader.open()
         async with asyncio.TaskGroup() as tasks:
@@ -72,13 +72,7 @@ class Inbox:
     def __init__(self, node: Node, config: Config, connection: bus.Bus) -> None:
         self._node = node
         self._bus = connection
-        self.leadership = Leadership(
-            node,
-            connection,
-            log.preferred_leaders(config.log_servers),
-            replicas=min(3, len(config.log_servers)),
-            after_s=config.rebalance_after_s,
-        )
+        self.leadership = Leadership(node, connection, config.log_servers, after_s=config.rebalance_after_s)
         self._mailboxes = [Mailboxes() for _ in range(log.PARTITIONS)]
         self._feeds = Feeds(self)
         self._pushing = asyncio.Event()

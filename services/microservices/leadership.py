@@ -2,7 +2,7 @@
 
 Kafka's preferred leader election in miniature: after a fault a stream's leadership goes back once its
 preferred server has been up to date for a while. Told in the log of the node that does this, `target`
-being the server:
+being the server, or all of them joined by `+`:
 
     promoted     it was elected leader of `stream`, by its own advisory, and nobody had asked for that
     redundant    every stream has all its replicas up to date again: as looked at once a second
@@ -11,7 +11,6 @@ being the server:
 
 import asyncio
 import time
-from collections.abc import Mapping
 
 import orjson
 from nats.aio.msg import Msg
@@ -26,15 +25,14 @@ ELECTED = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*"
 
 
 class Leadership:
-    """`preferred` is the server that should lead each stream, of `replicas` that should hold it."""
+    """Of the log's `servers`; leadership goes back to one that has been up to date for `after_s`."""
 
-    def __init__(
-        self, node: Node, bus: Bus, preferred: Mapping[str, str], *, replicas: int, after_s: float
-    ) -> None:
+    def __init__(self, node: Node, bus: Bus, servers: tuple[str, ...], *, after_s: float) -> None:
         self._node = node
         self._bus = bus
-        self._preferred = preferred
-        self._replicas = replicas
+        self._preferred = log.preferred_leaders(servers)
+        self._replicas = log.replicas_among(servers)
+        self._everyone = "+".join(servers)
         self._after_s = after_s
         self._asked: set[str] = set()
         self._wrong_since: dict[str, float] = {}
@@ -58,14 +56,14 @@ class Leadership:
             found = [await self._look(name) for name in self._preferred]
             whole = all(cluster is not None and len(cluster.current) >= self._replicas for cluster in found)
             if whole and not redundant:
-                self._node.log("redundant", replicas=self._replicas)
+                self._node.log("redundant", target=self._everyone, replicas=self._replicas)
             redundant = whole
             placed = all(
                 cluster is not None and cluster.leader == server
                 for cluster, server in zip(found, self._preferred.values(), strict=True)
             )
             if placed and not balanced:
-                self._node.log("rebalanced", leaders=sorted(set(self._preferred.values())))
+                self._node.log("rebalanced", target=self._everyone)
             balanced = placed
 
     async def _look(self, name: str) -> log.Cluster | None:

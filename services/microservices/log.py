@@ -137,6 +137,11 @@ async def bucket(bus: Bus, name: str, *, replicas: int) -> KeyValue:
             await asyncio.sleep(RETRY_S)
 
 
+def replicas_among(servers: tuple[str, ...]) -> int:
+    """How many of the servers hold each stream."""
+    return min(3, len(servers))
+
+
 def preferred_leaders(servers: tuple[str, ...]) -> dict[str, str]:
     """Which server should lead each stream: partitions in turn, ceilings the first, and groups the second."""
     leaders = {stream(partition): servers[partition % len(servers)] for partition in range(PARTITIONS)}

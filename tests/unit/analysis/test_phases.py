@@ -64,13 +64,14 @@ def test_steps_of_overlapping_faults_do_not_mix() -> None:
     events = [
         said(24.0, "detected", target="shard-0-primary"),  # of the first, though the second has struck
         said(24.1, "detected", target="shard-1-primary"),
+        said(24.5, "redundant", target="shard-0-primary+shard-0-replica"),  # names several, one at fault
         said(25.0, "rebalanced"),  # of nobody in particular: of the last
     ]
     given = evidence(replace(KILLED, injected_s=[21.0, 23.0], healed_s=[None, None], events=events))
     second = given.faults["fault"] == 2
     given.faults.loc[second, "node"] = "shard-1-primary+shard-1-replica"
     assert [(fault, phase) for fault, phase, *_ in told(given)] == [
-        (1, "detected"), (2, "detected"), (2, "rebalanced"),
+        (1, "detected"), (1, "redundant"), (2, "detected"), (2, "rebalanced"),
     ]  # fmt: skip
 
 
