@@ -36,10 +36,11 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One run. The frames have the columns of TimelineRow, FaultRow, TelemetryRow and AuditRow.
+    """One run. The frames have the columns of TimelineRow, FaultRow, TelemetryRow, AuditRow and TouchedRow.
 
     Only trials that the manifest names are in it. `plan` is plan.json as it stands; `histograms` are
-    the lines of histograms.hlog in its order, `events` by time within each trial.
+    the lines of histograms.hlog in its order, `events` by time within each trial. `touched` is None where
+    that was not recorded.
     """
 
     manifest: Manifest
@@ -48,5 +49,6 @@ class Evidence:
     faults: pd.DataFrame
     telemetry: pd.DataFrame
     audit: pd.DataFrame
+    touched: pd.DataFrame | None
     histograms: tuple[LogLine, ...]
     events: tuple[NodeEvent, ...]

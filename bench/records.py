@@ -9,12 +9,13 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
 2  trials carry a verdict, and which trial they repeat: in manifest.json, and in trials.csv, which is new.
    capacity.csv and capacity_trials.csv are new, in the folders of searches.
 3  faults.csv and recovery.csv name all nodes that were struck together, joined by `+`; new kinds of faults.
-   capacity.csv says which node was down throughout.
+   capacity.csv says which node was down throughout. recovery.csv has redundant_s, human_s, touched_clients
+   and touched_ratio; recovery_phases.csv and touched.csv are new.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 SCHEMA_VERSION = 3
 
@@ -22,6 +23,10 @@ Outcome = Literal["ok", "failed", "unknown"]
 OUTCOMES: Sequence[Outcome] = ("ok", "failed", "unknown")
 Measure = Literal["response", "service", "lag", "delivery"]
 MEASURES: Sequence[Measure] = ("response", "service", "lag", "delivery")
+
+RecoveryPhase = Literal["detected", "decided", "promoted", "restarted", "replayed", "rebalanced", "redundant"]
+RECOVERY_PHASES: Sequence[RecoveryPhase] = get_args(RecoveryPhase)
+"""What a system says of its own recovery, in the order in which one would expect it."""
 
 OPERATIONS = ("login", "send", "group_send", "sync", "presence")
 """What a person does; the order is that of the numbers they go by in a load process."""
@@ -175,7 +180,13 @@ class RecoveryRow:
     unhealthy), `recovered`, `not recovered` (then `time_to_recover_s` is None and `censored_at_s` is how
     long it was watched: the figure is `> censored_at_s`), `unknown` (the injection was not
     confirmed, or there is no baseline, with `detail`). `resolution_s` says how fine the times are.
-    time_to_recover_s = restored_s - injected_s, 0 where there was no impact.
+    time_to_recover_s = restored_s - injected_s, 0 where there was no impact. `human_s` of it are the
+    operator's, noticing and deciding, as the profile says; 0 where the system came back before the operator
+    acted: the rest is the machine's. `touched_clients` had an operation that failed, was shed, unanswered or
+    late, or lost their connection, between the injection and `restored_s`; `touched_ratio` is their share
+    of all clients: the blast radius. Both are None in runs of schema version 1 and 2.
+    `redundant_s` is when the system said that it holds as many replicas again as before; None for a
+    system that has none, or never said so.
     """
 
     generation: str
@@ -190,15 +201,58 @@ class RecoveryRow:
     first_success_s: float | None
     restored_s: float | None
     caught_up_s: float | None
+    redundant_s: float | None
     time_to_recover_s: float | None
+    human_s: float | None
     time_to_catch_up_s: float | None
     censored_at_s: float | None
     resolution_s: float | None
     unhealthy_s: float | None
     relapses: int | None
     lost_goodput_messages: float | None
+    touched_clients: int | None
+    touched_ratio: float | None
     baseline_p95_ms: float | None
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRow:
+    """recovery_phases.csv, tidy: one step of a system's own recovery from one fault, by time.
+
+    `at_s` is on the trial's clock, `since_injection_s` after the injection's confirmation, which is a little
+    later than the death that a node may see at once: never below 0. `node` is which node the step is
+    about; `source` who said so: a node, from whose log it is, or `operator`, played by the harness. The
+    first time of each step for each node and source; what the words mean in each generation stands in
+    docs/architecture.md.
+    """
+
+    generation: str
+    trial: int
+    fault: int
+    phase: RecoveryPhase
+    at_s: float
+    since_injection_s: float
+    node: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TouchedRow:
+    """touched.csv: who did not get what they asked for in one bin of one operation; bins without are missing.
+
+    `clients` people had an operation intended in it that failed, was shed, unanswered or late by the
+    SLO; those of `login` lost their connection in it. `people` are their numbers, rising, as in
+    `0-3 7 12-59`.
+    """
+
+    generation: str
+    trial: int
+    bin_start_s: float
+    bin_width_s: float
+    operation: str
+    clients: int
+    people: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
     results/<YYYYMMDD-HHMMSS-name>/
       manifest.json     which plan, machine and versions; which trials, and how far it came (manifest.py)
       plan.json         the plan, as it was run
-      timeline.csv  faults.csv  telemetry.csv  audit.csv      the measured rows (records.py, tables.py)
+      timeline.csv  faults.csv  telemetry.csv  audit.csv  touched.csv
+                        the measured rows (records.py, tables.py)
       histograms.hlog   every latency, by bin, operation, outcome and measure (histograms.py)
-      summary.csv  recovery.csv  trials.csv                   what the analysis made of them
+      summary.csv  recovery.csv  recovery_phases.csv  trials.csv
+                        what the analysis made of them
       capacity_trials.csv  capacity.csv                       of a search for capacity
       logs/<generation>-trial-<n>/<node>.log                  the nodes' own words
     results/reference/report_table.csv                        the published table
@@ -37,10 +39,12 @@ from bench.records import (
     CapacityRow,
     CapacityTrialRow,
     FaultRow,
+    PhaseRow,
     RecoveryRow,
     SummaryRow,
     TelemetryRow,
     TimelineRow,
+    TouchedRow,
     TrialRow,
 )
 from bench.tables import from_csv, read_rows, to_csv
@@ -53,10 +57,12 @@ MEASURED: Mapping[str, type] = {
     "faults.csv": FaultRow,
     "telemetry.csv": TelemetryRow,
     "audit.csv": AuditRow,
+    "touched.csv": TouchedRow,
 }
 ANALYSED: Mapping[str, type] = {
     "summary.csv": SummaryRow,
     "recovery.csv": RecoveryRow,
+    "recovery_phases.csv": PhaseRow,
     "trials.csv": TrialRow,
 }
 CAPACITY_TRIALS = "capacity_trials.csv"
@@ -131,6 +137,7 @@ class RunFolder:
         faults: Iterable[FaultRow] = (),
         telemetry: Iterable[TelemetryRow] = (),
         audit: Iterable[AuditRow] = (),
+        touched: Iterable[TouchedRow] = (),
         hlog_text: str = "",
     ) -> Manifest:
         """Keep a trial's rows, then name it in the manifest, which is given back.
@@ -143,7 +150,7 @@ class RunFolder:
         key = (trial.generation, trial.trial)
         if key in named:
             raise ValueError(f"{trial.generation} trial {trial.trial} is in {self.path} already")
-        tables = dict(zip(MEASURED, (timeline, faults, telemetry, audit), strict=True))
+        tables = dict(zip(MEASURED, (timeline, faults, telemetry, audit, touched), strict=True))
         for name, given in tables.items():
             rows: list[Any] = list(given)
             strays = [row for row in rows if (row.generation, row.trial) != key]
@@ -162,10 +169,12 @@ class RunFolder:
         *,
         summary: Iterable[SummaryRow],
         recovery: Iterable[RecoveryRow],
+        phases: Iterable[PhaseRow],
         trials: Iterable[TrialRow],
     ) -> None:
-        """Replace summary.csv, recovery.csv and trials.csv, and say `analysed` in the manifest."""
-        for (name, row_class), rows in zip(ANALYSED.items(), (summary, recovery, trials), strict=True):
+        """Replace the files of `ANALYSED`, and say `analysed` in the manifest."""
+        tables: Iterable[Iterable[Any]] = (summary, recovery, phases, trials)
+        for (name, row_class), rows in zip(ANALYSED.items(), tables, strict=True):
             self._write(name, to_csv(row_class, rows))
         self.write_manifest(replace(self.manifest(), status="analysed"))
 
@@ -198,6 +207,11 @@ class RunFolder:
     def audit(self) -> pd.DataFrame:
         """audit.csv, the manifest's trials only."""
         return self._table("audit.csv", self.manifest())
+
+    def touched(self) -> pd.DataFrame | None:
+        """touched.csv, the manifest's trials only; None in a run of schema version 1 or 2, which has none."""
+        manifest = self.manifest()
+        return None if manifest.schema_version < 3 else self._table("touched.csv", manifest)
 
     def summary(self) -> pd.DataFrame:
         """summary.csv; the run must have been analysed."""
@@ -238,6 +252,7 @@ class RunFolder:
             faults=self.faults(),
             telemetry=self.telemetry(),
             audit=self.audit(),
+            touched=self.touched(),
             histograms=tuple(self.histograms()),
             events=tuple(self.events()),
         )

@@ -1,8 +1,9 @@
 """The one entry to the analysis: from a run's evidence to everything a report shows.
 
 A figure of a generation is the median over its complete trials; where it has none, over what there is,
-and it is marked. Times to recover are of each trial's first fault, so that trials with several faults
-weigh the same as those with one.
+and it is marked. Times to recover are of every injection of one fault, the generation's first that is no
+control: the same kind at the same node, however often, in all its trials. Other faults have lines of
+their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
-from bench.analysis.incidents import Incident, incidents, median_recovery
+from bench.analysis.incidents import Incident, headline_recoveries, incidents, median_recovery
 from bench.analysis.metrics import summarise
+from bench.analysis.phases import phases
 from bench.analysis.planned import closed_loop, generations, headline_phase, slo, stages
 from bench.analysis.published import Cell, beside_published
 from bench.analysis.recovery import recoveries
@@ -21,7 +23,7 @@ from bench.analysis.steady_state import SteadyState, steady_state
 from bench.evidence import Evidence, PublishedRow
 from bench.histograms import Histogram
 from bench.manifest import Manifest, Trial
-from bench.records import RecoveryRow, SummaryRow, TrialRow
+from bench.records import PhaseRow, RecoveryRow, SummaryRow, TrialRow
 
 FIGURES: Mapping[str, tuple[str, str]] = {
     "tps": ("", "tps"),
@@ -104,6 +106,7 @@ class Analysis:
     slo_share: float
     summary: tuple[SummaryRow, ...]
     recovery: tuple[RecoveryRow, ...]
+    phases: tuple[PhaseRow, ...]
     headlines: tuple[Headline, ...]
     incidents: tuple[Incident, ...]
     cells: tuple[Cell, ...]
@@ -122,6 +125,7 @@ def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analy
     void = {(t.generation, t.trial) for t in evidence.manifest.trials if t.status == "void"}
     summary = tuple(row for row in summarise(evidence) if (row.generation, row.trial) not in void)
     recovery = tuple(row for row in recoveries(evidence) if (row.generation, row.trial) not in void)
+    steps = tuple(row for row in phases(evidence) if (row.generation, row.trial) not in void)
     phase = headline_phase(evidence.plan)
     trials = evidence.manifest.trials
     headlines = tuple(
@@ -139,8 +143,9 @@ def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analy
         slo_share=goal.share,
         summary=summary,
         recovery=recovery,
+        phases=steps,
         headlines=headlines,
-        incidents=incidents(recovery),
+        incidents=incidents(recovery, steps),
         cells=beside_published({h.generation: _figures(h) for h in headlines}, published),
         trials=_trial_rows(evidence),
         flawed=tuple(trial for trial in trials if trial.status != "complete"),
@@ -205,10 +210,8 @@ def _headline(
     numbers = {trial.trial for trial in chosen}
     values = figures_by_trial(generation, chosen, phase, summary)
     medians = {name: float(np.median(found)) if found else None for name, found in values.items()}
-    first_faults = first_recoveries(
-        [r for r in recovery if r.generation == generation and r.trial in numbers]
-    )
-    time_to_recover_s, censored = median_recovery(first_faults)
+    struck = headline_recoveries([r for r in recovery if r.generation == generation and r.trial in numbers])
+    time_to_recover_s, censored = median_recovery(struck)
     return Headline(
         generation=generation,
         tps=medians["tps"],
@@ -263,14 +266,6 @@ def _steady_state(
     own = table[(table["generation"] == key[0]) & (table["trial"] == key[1])]
     bins = original_bins(own, [stage.name], histograms.get(key, {}))
     return steady_state(while_offered(bins), slo(evidence.plan).response_ms)
-
-
-def first_recoveries(rows: Sequence[RecoveryRow]) -> list[RecoveryRow]:
-    """The row of each trial's first fault, in the order given."""
-    first: dict[tuple[str, int], RecoveryRow] = {}
-    for row in rows:
-        first.setdefault((row.generation, row.trial), row)
-    return list(first.values())
 
 
 def _figures(headline: Headline) -> dict[str, float | None]:

@@ -24,9 +24,9 @@ from bench.analysis.analyse import (
     Analysis,
     believed,
     figures_by_trial,
-    first_recoveries,
     losses,
 )
+from bench.analysis.incidents import headline_recoveries, recovery_by_trial
 from bench.errors import UserError
 from bench.evidence import Evidence
 
@@ -170,13 +170,8 @@ def _by_trial(evidence: Evidence, analysis: Analysis, generation: str) -> dict[s
     trials = believed([t for t in evidence.manifest.trials if t.generation == generation])
     numbers = {trial.trial for trial in trials}
     found = figures_by_trial(generation, trials, analysis.phase, analysis.summary)
-    first = first_recoveries(
-        [r for r in analysis.recovery if r.generation == generation and r.trial in numbers]
-    )
-    told = [row for row in first if row.outcome != "unknown"]
-    found["time_to_recover_s"] = [
-        math.inf if r.time_to_recover_s is None else r.time_to_recover_s for r in told
-    ]
+    struck = [r for r in analysis.recovery if r.generation == generation and r.trial in numbers]
+    found["time_to_recover_s"] = recovery_by_trial(headline_recoveries(struck))
     audits = [losses(evidence.audit, [trial]) for trial in trials]
     found["lost"] = [float(audit.lost) for audit in audits if audit is not None]
     return {figure: found[figure] for figure in COMPARED}

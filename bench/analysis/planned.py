@@ -1,4 +1,4 @@
-"""What the analysis takes from a plan: its generations, its stages, its SLO. Nothing else."""
+"""What the analysis takes from a plan: its generations, its people, its stages, its SLO, its operator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +62,16 @@ def slo(plan: Mapping[str, Any]) -> Slo:
 def closed_loop(plan: Mapping[str, Any]) -> bool:
     """Whether people waited for answers before they asked again, so that the system set its own rate."""
     return plan.get("loop") == "closed"
+
+
+def clients(plan: Mapping[str, Any]) -> int | None:
+    """How many people were online; None where the plan does not say."""
+    return int(plan["clients"]) if "clients" in plan else None
+
+
+def operator_s(plan: Mapping[str, Any]) -> float:
+    """How long the operator, played by the harness, takes to notice and to decide; 0 where unplanned."""
+    return float(plan.get("operator_notice_s", 0.0)) + float(plan.get("operator_decide_s", 0.0))
 
 
 def generations(plan: Mapping[str, Any], trials: tuple[Trial, ...]) -> tuple[str, ...]:

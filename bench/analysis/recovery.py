@@ -11,7 +11,7 @@ be answered soon enough: up to half the SLO, and a bin, before the first of thos
 
 `first_success` is when the first message intended after the injection was acknowledged: the least of
 bin start + quickest response in the bin. `caught_up` goes by the clock, with the rules that `health`
-has for backlog and delivery.
+has for backlog and delivery. `phases` has what the system's own nodes said, `touched` whom it touched.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,60 +44,58 @@ from bench.analysis.health import (
     judge_catching_up,
     why_no_baseline,
 )
-from bench.analysis.planned import slo, stages
-from bench.evidence import Evidence, NodeEvent
-from bench.records import RecoveryRow
-
-DETECTED = "detected"
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    number: int
-    kind: str
-    node: str
-    injected_s: float | None
-    invoked_s: float
-    detail: str
-
-    @property
-    def moment_s(self) -> float:
-        return self.invoked_s if self.injected_s is None else self.injected_s
+from bench.analysis.phases import OPERATOR, WAITING, Injection, injections, phases
+from bench.analysis.planned import clients, operator_s, slo, stages
+from bench.analysis.touched import touched_between
+from bench.evidence import Evidence
+from bench.records import PhaseRow, RecoveryPhase, RecoveryRow
 
 
 def recoveries(evidence: Evidence) -> tuple[RecoveryRow, ...]:
     """One row a fault, in the order of the manifest's trials and of the injections; pure."""
-    phases = [stage.name for stage in stages(evidence.plan)]
+    names = [stage.name for stage in stages(evidence.plan)]
     warm_from_s = _warm_from_s(evidence)
     histograms = histograms_by_bin(evidence.histograms)
+    said = phases(evidence)
     rows = []
     for trial in evidence.manifest.trials:
         key = (trial.generation, trial.trial)
-        faults = _faults(_of(evidence.faults, *key))
+        faults = injections(_of(evidence.faults, *key))
         if not faults:
             continue
-        bins = original_bins(_of(evidence.timeline, *key), phases, histograms.get(key, {}))
-        events = [e for e in evidence.events if (e.generation, e.trial) == key]
-        before = widen([b for b in bins if b.start_s >= warm_from_s and b.end_s <= faults[0].moment_s])
-        material_ms = MATERIAL * slo(evidence.plan).response_ms
+        bins = original_bins(_of(evidence.timeline, *key), names, histograms.get(key, {}))
+        watch = _Watch(
+            key=key,
+            before=widen([b for b in bins if b.start_s >= warm_from_s and b.end_s <= faults[0].moment_s]),
+            material_ms=MATERIAL * slo(evidence.plan).response_ms,
+            operator_s=operator_s(evidence.plan),
+            clients=clients(evidence.plan),
+            touched=None if evidence.touched is None else _of(evidence.touched, *key),
+        )
         for fault, following in zip(faults, [*faults[1:], None], strict=True):
             until_s = following.moment_s if following else float("inf")
             after = [b for b in bins if b.end_s > fault.moment_s and b.start_s < until_s]
-            # Who waits for a death may see it before whoever caused it has confirmed it.
-            noticed_until_s = following.invoked_s if following else float("inf")
-            noticed = [e for e in events if fault.invoked_s <= e.t_s < noticed_until_s]
-            rows.append(_recovery(key, fault, before, while_offered(after), noticed, material_ms))
+            own = [row for row in said if (row.generation, row.trial, row.fault) == (*key, fault.number)]
+            rows.append(_recovery(watch, fault, while_offered(after), own))
     return tuple(rows)
 
 
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What is the same for all faults of one trial; `before` are the widened bins before the first."""
+
+    key: tuple[str, int]
+    before: Sequence[Bin]
+    material_ms: float
+    operator_s: float
+    clients: int | None
+    touched: pd.DataFrame | None
+
+
 def _recovery(
-    key: tuple[str, int],
-    fault: _Fault,
-    before: Sequence[Bin],
-    after: Sequence[Bin],
-    events: Sequence[NodeEvent],
-    material_ms: float,
+    watch: _Watch, fault: Injection, after: Sequence[Bin], steps: Sequence[PhaseRow]
 ) -> RecoveryRow:
+    key, before = watch.key, watch.before
     injected_s = fault.injected_s
     if injected_s is None:
         reason = fault.detail or "no reason given"
@@ -108,7 +106,7 @@ def _recovery(
     if len(bins) < 2:
         return _unknown(key, fault, "the load ended with the fault: nothing to watch")
 
-    baseline = baseline_of(before, material_ms)
+    baseline = baseline_of(before, watch.material_ms)
     judged = partial(judge, baseline=baseline)
     course = course_of(bins, *judged(bins))
     caught_up_s = _caught_up_s(after, bins, baseline, injected_s)
@@ -121,7 +119,8 @@ def _recovery(
         unhealthy_s -= bins[course.restored].start_s - found_s
         restored_s = max(found_s, injected_s)
     censored = impact_s is not None and restored_s is None
-    area_until_s = injected_s + HOLD_S if impact_s is None else end_s if restored_s is None else restored_s
+    until_s = injected_s + HOLD_S if impact_s is None else end_s if restored_s is None else restored_s
+    touched = None if watch.touched is None else touched_between(watch.touched, injected_s, until_s)
     return RecoveryRow(
         *key,
         fault=fault.number,
@@ -130,21 +129,25 @@ def _recovery(
         outcome="not recovered" if censored else "no impact" if impact_s is None else "recovered",
         injected_s=injected_s,
         impact_s=impact_s,
-        detected_s=min((max(e.t_s, injected_s) for e in events if e.event == DETECTED), default=None),
+        detected_s=min(_times(steps, "detected", injected_s), default=None),
         first_success_s=_first_success_s(after, injected_s),
         restored_s=restored_s,
         caught_up_s=caught_up_s,
+        redundant_s=max(_times(steps, "redundant", injected_s), default=None),
         time_to_recover_s=0.0
         if impact_s is None
         else None
         if restored_s is None
         else restored_s - injected_s,
+        human_s=watch.operator_s if _waited_for_operator(fault, steps, impact_s, restored_s) else 0.0,
         time_to_catch_up_s=None if caught_up_s is None else caught_up_s - injected_s,
         censored_at_s=end_s - injected_s if censored else None,
         resolution_s=_resolution_s(after),
         unhealthy_s=unhealthy_s,
         relapses=course.relapses,
-        lost_goodput_messages=float(sum(b.offered - b.on_time for b in after if b.start_s < area_until_s)),
+        lost_goodput_messages=float(sum(b.offered - b.on_time for b in after if b.start_s < until_s)),
+        touched_clients=touched,
+        touched_ratio=touched / watch.clients if touched is not None and watch.clients else None,
         baseline_p95_ms=baseline.response_p95_ms,
         detail=_detail(course, end_s) if censored else "",
     )
@@ -218,7 +221,23 @@ def _detail(course: Course, end_s: float) -> str:
     )
 
 
-def _unknown(key: tuple[str, int], fault: _Fault, detail: str) -> RecoveryRow:
+def _times(steps: Sequence[PhaseRow], phase: RecoveryPhase, injected_s: float) -> list[float]:
+    """When the system said so, not before the injection's confirmation."""
+    return [max(step.at_s, injected_s) for step in steps if step.phase == phase]
+
+
+def _waited_for_operator(
+    fault: Injection, steps: Sequence[PhaseRow], impact_s: float | None, restored_s: float | None
+) -> bool:
+    """Whether health came back only after the operator had started the node, and not by a promotion."""
+    if impact_s is None or fault.kind not in WAITING:
+        return False
+    before = [step for step in steps if restored_s is None or step.at_s <= restored_s]
+    started = any(step.source == OPERATOR for step in before)
+    return started and all(step.phase != "promoted" for step in before)
+
+
+def _unknown(key: tuple[str, int], fault: Injection, detail: str) -> RecoveryRow:
     return RecoveryRow(
         *key,
         fault=fault.number,
@@ -231,13 +250,17 @@ def _unknown(key: tuple[str, int], fault: _Fault, detail: str) -> RecoveryRow:
         first_success_s=None,
         restored_s=None,
         caught_up_s=None,
+        redundant_s=None,
         time_to_recover_s=None,
+        human_s=None,
         time_to_catch_up_s=None,
         censored_at_s=None,
         resolution_s=None,
         unhealthy_s=None,
         relapses=None,
         lost_goodput_messages=None,
+        touched_clients=None,
+        touched_ratio=None,
         baseline_p95_ms=None,
         detail=detail,
     )
@@ -255,21 +278,3 @@ def _warm_from_s(evidence: Evidence) -> float:
 
 def _of(table: pd.DataFrame, generation: str, trial: int) -> pd.DataFrame:
     return table[(table["generation"] == generation) & (table["trial"] == trial)]
-
-
-def _faults(table: pd.DataFrame) -> list[_Fault]:
-    """The injections, by the moment they took hold."""
-    found = []
-    for row in table[table["step"] == "inject"].itertuples(index=False):
-        completed_s = None if pd.isna(row.completed_s) else float(row.completed_s)  # type: ignore[arg-type]
-        found.append(
-            _Fault(
-                int(row.fault),  # type: ignore[arg-type]
-                str(row.kind),
-                str(row.node),
-                completed_s,
-                float(row.invoked_s),  # type: ignore[arg-type]
-                str(row.detail),
-            )
-        )
-    return sorted(found, key=lambda fault: fault.moment_s)

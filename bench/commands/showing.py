@@ -41,7 +41,12 @@ def show_report(results: Path, folder: "RunFolder") -> None:
     from bench.results import read_published
 
     analysis = analyse(folder.evidence(), read_published(PROJECT / "results"))
-    folder.write_analysis(summary=analysis.summary, recovery=analysis.recovery, trials=analysis.trials)
+    folder.write_analysis(
+        summary=analysis.summary,
+        recovery=analysis.recovery,
+        phases=analysis.phases,
+        trials=analysis.trials,
+    )
     console_of().print(render(analysis, short(folder.path)), crop=False)
 
 

@@ -258,6 +258,7 @@ async def _trial(
             faults=left.faults if left else (),
             telemetry=left.telemetry if left else (),
             audit=left.measured.audit if left else (),
+            touched=left.measured.touched if left else (),
             hlog_text=left.measured.hlog_text if left else "",
         )
     return status, verdict

@@ -113,7 +113,7 @@ class Session:
 
     def left(self) -> Left:
         """All that was measured so far."""
-        measured = self._load.measured() if self._load is not None else Measured((), (), "")
+        measured = self._load.measured() if self._load is not None else Measured((), (), (), "")
         telemetry: Sequence[TelemetryRow] = ()
         if self._sampler is not None and self.reached.origin_ns:
             named = (self.assignment.generation, self.assignment.trial)

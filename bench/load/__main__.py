@@ -1,10 +1,10 @@
 """The load process: `python -m bench.load --plan FILE --assignment JSON --out FOLDER`.
 
 Brings the people online, reports `online`, waits for `begin ORIGIN_NS`, offers the planned load,
-drains, and leaves timeline.csv, histograms.hlog and audit.json in FOLDER. At `reconnect` it ends everybody's
-connection, and says how many it `dropped`: people come back as after any loss. `stop`, SIGTERM or the end
-of standard input ends it early: it still writes all that it knows. With workers it makes no load itself,
-but leads the processes that do (workers.py, worker.py).
+drains, and leaves timeline.csv, touched.csv, histograms.hlog and audit.json in FOLDER. At `reconnect` it
+ends everybody's connection, and says how many it `dropped`: people come back as after any loss. `stop`,
+SIGTERM or the end of standard input ends it early: it still writes all that it knows. With workers it
+makes no load itself, but leads the processes that do (workers.py, worker.py).
 """
 
 # Locust patches the standard library for gevent, and must do so before anything else is imported.
@@ -61,7 +61,7 @@ class LoadProcess:
         self._reported = 0.0
         self._files = [
             (out / name).open("w", encoding="utf-8", newline="")
-            for name in ("timeline.csv", "histograms.hlog")
+            for name in ("timeline.csv", "touched.csv", "histograms.hlog")
         ]
         self._gathering = Gathering(
             assignment.generation,
@@ -69,7 +69,8 @@ class LoadProcess:
             plan.stages,
             bin_width_s=plan.bin_width_s,
             timeline=self._files[0],
-            hlog=self._files[1],
+            touched=self._files[1],
+            hlog=self._files[2],
             producers=max(workers, 1),
         )
         self._crew: Solo | Workers

@@ -104,6 +104,8 @@ class Crowd:
         try:
             self._log_in(client)
             while client.wait_lost():
+                if not client.returning:
+                    self._recorder.disconnected(number, self._clock_ns())
                 self._log_in(client, asked=client.returning)
         except LoginRefused as refusal:
             self.failures.append(f"login refused: {person.name}: {refusal}")

@@ -87,7 +87,7 @@ class Dispatcher:
         in_a_row = 0
         for chunk in schedule:
             operations, senders, targets, bodies = drawn.take(len(chunk))
-            recorder.lay_out(operations, chunk)
+            recorder.lay_out(operations, senders, chunk)
             rows = zip(chunk.tolist(), operations, senders, targets, bodies, strict=True)
             for offset_ns, operation, sender, target, body in rows:
                 now_ns = clock_ns()
@@ -134,7 +134,7 @@ class Dispatcher:
                 self._waiting[person] = self._recorder.next_sequence
                 heapq.heappush(due, (t_ns + timeout_ns, person, self._waiting[person]))
                 operation, target, body = draw_of(person)
-                self._recorder.lay_out((operation,), np.array([t_ns - origin_ns]))
+                self._recorder.lay_out((operation,), (person,), np.array([t_ns - origin_ns]))
                 self._ask(t_ns - origin_ns, self._clock_ns(), operation, person, target, body)
             elif self._waiting.get(person) == sequence:
                 self.answered(person, sequence)

@@ -11,20 +11,21 @@ import sys
 import typing
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from bench.children import end, last_line, run_to_end, spawn
 from bench.errors import DeploymentError, LoadError
 from bench.load.trial import Assignment
-from bench.records import AuditRow, Endpoint, TimelineRow
+from bench.records import AuditRow, Endpoint, TimelineRow, TouchedRow
 
 STOP_GRACE_S = 4.0
 WAIT_FOR_WORKERS_S = 120.0
 DROP_LIMIT_S = 10.0
 Progress = Callable[[Mapping[str, Any]], None]
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Measured:
 
     timeline: Sequence[TimelineRow]
     audit: Sequence[AuditRow]
+    touched: Sequence[TouchedRow]
     hlog_text: str
 
 
@@ -218,7 +220,8 @@ async def prove(client: str, endpoints: Sequence[Endpoint], people: int, passwor
 
 def read_measured(out: Path) -> Measured:
     """What a load process left in its folder `out`."""
-    timeline = _read_timeline(out / "timeline.csv")
+    timeline = _whole_rows(TimelineRow, out / "timeline.csv")
+    touched = _whole_rows(TouchedRow, out / "touched.csv")
     try:
         audit = [AuditRow(**row) for row in json.loads((out / "audit.json").read_text())]
     except (OSError, ValueError):
@@ -228,24 +231,19 @@ def read_measured(out: Path) -> Measured:
     except OSError:
         hlog_text = ""
     whole = hlog_text[: hlog_text.rfind("\n") + 1]  # a killed process may leave half a line
-    return Measured(timeline, audit, whole)
+    return Measured(timeline, audit, touched, whole)
 
 
-def _read_timeline(path: Path) -> list[TimelineRow]:
-    """The whole rows of the load process's own timeline; a last line cut short is dropped."""
+def _whole_rows(row_class: type[_Row], path: Path) -> list[_Row]:
+    """The whole rows of one of the load process's own tables; a last line cut short is dropped."""
     try:
         text = path.read_text()
     except OSError:
         return []
-    kinds = typing.get_type_hints(TimelineRow)
+    kinds = list(typing.get_type_hints(row_class).values())
     reader = csv.reader(text[: text.rfind("\n") + 1].splitlines())
     next(reader, None)
-    return [
-        TimelineRow(
-            *(_cell(kinds[column.name], cell) for column, cell in zip(fields(TimelineRow), row, strict=True))
-        )
-        for row in reader
-    ]
+    return [row_class(*(_cell(*part) for part in zip(kinds, row, strict=True))) for row in reader]
 
 
 def _cell(kind: Any, text: str) -> Any:

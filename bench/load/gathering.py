@@ -1,12 +1,12 @@
 """Joins the settled bins of all load processes of a trial, and writes them down as they become whole.
 
-There is no other way into timeline.csv and histograms.hlog: a run with one load process gathers from
-one, a run with workers from each of them.
+There is no other way into timeline.csv, touched.csv and histograms.hlog: a run with one load process
+gathers from one, a run with workers from each of them.
 """
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from operator import attrgetter
 from typing import TextIO
 
@@ -14,7 +14,8 @@ from bench.histograms import LOG_HEADER, Histogram, encode_histogram_line, perce
 from bench.load.phases import phase_at
 from bench.load.settled import SettledBin, join
 from bench.plan import PlannedStage
-from bench.records import OPERATIONS, HistogramTag, TimelineRow
+from bench.records import OPERATIONS, HistogramTag, TimelineRow, TouchedRow
+from bench.spans import spans_of
 
 ENOUGH_BEYOND = 10
 """How many samples must lie beyond a percentile for it to be given."""
@@ -25,8 +26,8 @@ _CELLS = attrgetter(*(column.name for column in fields(TimelineRow)))
 class Gathering:
     """The bins of one trial, from `producers` load processes numbered from 0.
 
-    A bin is written once every producer that is still there has settled it. `timeline` and `hlog` are
-    flushed after each, so that a process that is killed leaves what it had measured.
+    A bin is written once every producer that is still there has settled it. `timeline`, `touched` and
+    `hlog` are flushed after each, so that a process that is killed leaves what it had measured.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Gathering:
         *,
         bin_width_s: float,
         timeline: TextIO,
+        touched: TextIO,
         hlog: TextIO,
         producers: int = 1,
     ) -> None:
@@ -44,10 +46,12 @@ class Gathering:
         self._trial = trial
         self._stages = stages
         self._width_s = bin_width_s
-        self._timeline = timeline
+        self._files = (timeline, touched, hlog)
         self._hlog = hlog
         self._rows = csv.writer(timeline, lineterminator="\n")
         self._rows.writerow([column.name for column in fields(TimelineRow)])
+        self._touched = csv.writer(touched, lineterminator="\n")
+        self._touched.writerow([column.name for column in fields(TouchedRow)])
         hlog.write(LOG_HEADER)
         self._settled: dict[int, int | None] = dict.fromkeys(range(producers))
         self._waiting: dict[tuple[int, str], list[SettledBin]] = {}
@@ -79,8 +83,8 @@ class Gathering:
         for key in whole:
             self._write(join(self._waiting.pop(key)))
         if whole:
-            self._timeline.flush()
-            self._hlog.flush()
+            for file in self._files:
+                file.flush()
 
     def _write(self, one: SettledBin) -> None:
         start_s = round(one.index * self._width_s, 6)
@@ -115,6 +119,12 @@ class Gathering:
             lag_p99_ms=_percentile_ms(one.latencies.get(("ok", "lag")), 0.99),
         )
         self._rows.writerow(["" if value is None else value for value in _CELLS(row)])
+        if one.touched.size:
+            many, people = len(one.touched), spans_of(one.touched.tolist())
+            whom = TouchedRow(
+                self._generation, self._trial, start_s, self._width_s, one.operation, many, people
+            )
+            self._touched.writerow(astuple(whom))
 
 
 def _percentile_ms(histogram: Histogram | None, quantile: float) -> float | None:

@@ -116,7 +116,8 @@ class _Lead:
             self._plan.stages,
             bin_width_s=self._plan.bin_width_s,
             timeline=self._files[0],
-            hlog=self._files[1],
+            touched=self._files[1],
+            hlog=self._files[2],
             producers=count,
         )
         if self._workers is None:
@@ -209,7 +210,8 @@ def _options(parser: LocustArgumentParser) -> None:
         "--threegen-out",
         metavar="FOLDER",
         env_var="THREEGEN_OUT",
-        help="Keep timeline.csv, histograms.hlog and audit.csv of the test in this folder, which is made.",
+        help="Keep timeline.csv, touched.csv, histograms.hlog and audit.csv of the test in this folder, "
+        "which is made.",
     )
 
 
@@ -305,6 +307,6 @@ def _open(out: Path | None) -> list[TextIO]:
     """Where timeline and histograms go: into the folder `out`, or nowhere."""
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    names = ("timeline.csv", "histograms.hlog")
+    names = ("timeline.csv", "touched.csv", "histograms.hlog")
     files = [Path(os.devnull) if out is None else out / name for name in names]
     return [file.open("w", encoding="utf-8", newline="") for file in files]

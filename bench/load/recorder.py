@@ -1,7 +1,7 @@
 """Every operation's fate in one load process, with bounded memory and hardly any work at the moment itself.
 
-While load runs, an operation is a row of five numbers: what it is, when it was intended, sent and done,
-and how it ended. The schedule lays rows out thousands at a time; sending appends one number, answering
+While load runs, an operation is a row of six numbers: what it is and whose, when it was intended, sent and
+done, and how it ended. The schedule lays rows out thousands at a time; sending appends one number, answering
 writes two. Rows are counted into bins and histograms later, thousands at once with numpy, which costs a
 tenth of counting each as it comes; and in pieces of a fraction of a millisecond, between which messages
 can leave on time.
@@ -54,6 +54,7 @@ class _Bin:
 
     counts: list[int] = field(default_factory=lambda: [0] * len(Counts._fields))
     latencies: dict[tuple[Outcome, Measure], Longs] = field(default_factory=dict)
+    touched: set[int] = field(default_factory=set)
 
     def add(self, name: str, count: int) -> None:
         self.counts[_COUNT[name]] += count
@@ -106,6 +107,7 @@ class Recorder:
         # laid out; times are ns from the origin.
         self._first = 0
         self._operation = bytearray()
+        self._person: list[int] = []  # not an array: to copy references costs a tenth
         self._outcome = bytearray()
         self._intended = array("q")
         self._sent = array("q")
@@ -178,9 +180,15 @@ class Recorder:
         at.count_in(("ok" if ok else "failed", "response"), took_us)
         self._freshen(LOGIN, 1, not ok, took_us)
 
-    def lay_out(self, operations: Sequence[int], intended_ns: Longs) -> None:
-        """Rows for what the schedule asks for next, in ns from the origin, which must never fall."""
+    def disconnected(self, person: int, now_ns: int) -> None:
+        """Somebody lost their connection; before the origin it touches nobody's figures."""
+        if self._origin_ns is not None and now_ns >= self._origin_ns:
+            self._bin(self._index(now_ns - self._origin_ns), LOGIN).touched.add(person)
+
+    def lay_out(self, operations: Sequence[int], people: Sequence[int], intended_ns: Longs) -> None:
+        """Rows for what the schedule asks for next, of whom, in ns from the origin, which must never fall."""
         self._operation += bytes(operations)
+        self._person += people
         self._outcome += bytes(len(operations))  # FLYING
         self._intended.frombytes(intended_ns.astype(np.int64).tobytes())
         self._done.frombytes(bytes(8 * len(operations)))
@@ -233,6 +241,7 @@ class Recorder:
         if self._origin_ns is None:
             return
         del self._operation[len(self._sent) :], self._outcome[len(self._sent) :]  # laid out, never reached
+        del self._person[len(self._sent) :]
         del self._intended[len(self._sent) :], self._done[len(self._sent) :]
         end_ns = 1 + max(now_ns - self._origin_ns, self._intended[-1] if self._intended else 0)
         for work in (self._time_out(end_ns), self._count_by_clock(), self._count_rows(end_ns)):
@@ -342,7 +351,7 @@ class Recorder:
             outcome = np.frombuffer(self._outcome[:done], dtype=np.uint8)
             for row in np.flatnonzero(outcome == UNKNOWN).tolist():
                 self._late_operation[self._first + row] = self._operation[row]
-            del self._operation[:done], self._outcome[:done]
+            del self._operation[:done], self._person[:done], self._outcome[:done]
             del self._intended[:done], self._sent[:done], self._done[:done]
             self._first += done
             self._counted -= done
@@ -358,6 +367,7 @@ class Recorder:
         response_us = self._us_where(done_ns - intended_ns, answered)
         service_us = self._us_where(done_ns - sent_ns, answered)
         lag_us = self._us_where(sent_ns - intended_ns, outcome != SHED)
+        missed = (outcome != OK) | (done_ns - intended_ns > self._slo_ns)
         for number in np.flatnonzero(np.bincount(operation)).tolist():
             at = self._bin(index, number)
             own = operation == number
@@ -368,9 +378,9 @@ class Recorder:
             at.add("ok", fates[OK])
             at.add("failed", fates[FAILED])
             at.add("unknown", fates[UNKNOWN])
-            well = own & (outcome == OK)
-            on_time = (done_ns - intended_ns)[well] <= self._slo_ns
-            at.add("on_time", int(np.count_nonzero(on_time)))
+            at.add("on_time", int(np.count_nonzero(own & ~missed)))
+            for row in np.flatnonzero(own & missed).tolist():
+                at.touched.add(self._person[rows.start + row])
             for code, name in ((OK, "ok"), (FAILED, "failed"), (UNKNOWN, "unknown")):
                 if not fates[code]:
                     continue
@@ -390,7 +400,8 @@ class Recorder:
             for key in of_index:
                 at = self._bins.pop(key)
                 latencies = {tag: Histogram.of_counts(counts) for tag, counts in at.latencies.items()}
-                given.append(SettledBin(index, OPERATIONS[key[1]], Counts(*at.counts), latencies))
+                touched = np.array(sorted(at.touched), dtype=np.int64)
+                given.append(SettledBin(index, OPERATIONS[key[1]], Counts(*at.counts), latencies, touched))
             self._give(given, settled_until)
             yield
         self._give((), self._settle_until(horizon))

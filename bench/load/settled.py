@@ -5,13 +5,18 @@ those of all processes and writes them down. A worker sends them to the master a
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.histograms import Histogram, merge
 from bench.records import Measure, Outcome
+from bench.spans import Numbers
+
+
+def _nobody() -> Numbers:
+    return np.zeros(0, dtype=np.int64)
 
 
 class Counts(NamedTuple):
@@ -32,12 +37,16 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SettledBin:
-    """Bin `index` (from the trial's origin, may be negative) of `operation`; latencies are in µs."""
+    """Bin `index` (from the trial's origin, may be negative) of `operation`; latencies are in µs.
+
+    `touched` are the numbers, rising, of those who did not get what they asked for; see TouchedRow.
+    """
 
     index: int
     operation: str
     counts: Counts
     latencies: Mapping[tuple[Outcome, Measure], Histogram]
+    touched: Numbers = field(default_factory=_nobody)
 
     def to_lists(self) -> list[Any]:
         """As lists, numbers, text and bytes (little-endian int64), for a message to another process."""
@@ -45,12 +54,13 @@ class SettledBin:
             [*key, histogram.index.astype("<i8").tobytes(), histogram.count.astype("<i8").tobytes()]
             for key, histogram in self.latencies.items()
         ]
-        return [self.index, self.operation, list(self.counts), latencies]
+        touched = self.touched.astype("<i8").tobytes()
+        return [self.index, self.operation, list(self.counts), latencies, touched]
 
     @classmethod
     def from_lists(cls, raw: list[Any]) -> "SettledBin":
         """What to_lists made."""
-        index, operation, counts, latencies = raw
+        index, operation, counts, latencies, touched = raw
         return cls(
             index,
             operation,
@@ -61,6 +71,7 @@ class SettledBin:
                 )
                 for outcome, measure, at, many in latencies
             },
+            np.frombuffer(touched, dtype="<i8"),
         )
 
 
@@ -76,4 +87,5 @@ def join(parts: Iterable[SettledBin]) -> SettledBin:
         first.operation,
         Counts(*map(sum, zip(*(part.counts for part in every), strict=True))),
         {key: merge(part.latencies[key] for part in every if key in part.latencies) for key in keys},
+        np.unique(np.concatenate([part.touched for part in every])),
     )

@@ -3,22 +3,23 @@
 Everything shown is in the Analysis or the Comparisons given; nothing is computed here but the text.
 """
 
-import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.analyse import Analysis, Headline, Losses
 from bench.analysis.comparison import Comparison, Comparisons
-from bench.analysis.incidents import Incident
 from bench.manifest import Trial
 from bench.report.format import MISSING, bound, count, number, seconds, share, times
+from bench.report.prose import item as _item
+from bench.report.prose import section as _section
+from bench.report.recovery import recovery_section
+from bench.report.roomy import Roomy
 from bench.report.whole import Whole
 
 COLUMNS = (
@@ -45,7 +46,6 @@ COMPARISON_COLUMNS = (
     ("word", 12),
 )
 """As above, for a comparison; with the gaps 80. `95 %` is the ratio's interval."""
-WIDTH = 80
 DESCRIPTIVE = (
     "descriptive: with fewer than 4 v 4 trials no p below 0.05 is possible, and what is 0 or never came "
     "has no ratio."
@@ -67,10 +67,10 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
     parts: list[RenderableType] = [*_ending(analysis)]
     if analysis.headlines:
         parts += [
-            _Roomy(partial(_table, analysis)),
+            Roomy(partial(_table, analysis)),
             *_slo(analysis),
             *_messages(analysis),
-            *_incidents(analysis),
+            *recovery_section(analysis),
         ]
     else:
         parts.append(Text("No trial was measured."))
@@ -88,7 +88,7 @@ def render_comparison(comparisons: Comparisons) -> RenderableType:
     parts: list[RenderableType] = [
         Whole(f"baseline   {comparisons.baseline}"),
         Whole(f"contender  {comparisons.contender}\n"),
-        _Roomy(partial(_comparison_table, comparisons)),
+        Roomy(partial(_comparison_table, comparisons)),
     ]
     if any(row.word == "descriptive only" for row in comparisons.rows):
         parts += [Text(), _item(DESCRIPTIVE)]
@@ -124,16 +124,6 @@ def _ending(analysis: Analysis) -> list[RenderableType]:
     if manifest.error:
         text += f"\n{manifest.error}"
     return [Text(text + "\n", style="bold red")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Roomy:
-    """A table with its least widths where they fit; in a narrower terminal its cells fold instead."""
-
-    build: Callable[[bool], Table]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.build(options.max_width >= WIDTH)
 
 
 def _table(analysis: Analysis, roomy: bool) -> Table:
@@ -217,48 +207,6 @@ def _audit(losses: Losses) -> str:
     if losses.detail:
         text += f" ({losses.detail})"
     return text
-
-
-def _incidents(analysis: Analysis) -> list[RenderableType]:
-    lines: list[RenderableType] = [_item(_incident(incident)) for incident in analysis.incidents]
-    heading = "Recovery, in time after the injection (machine time: no human delay is in it)"
-    return [_section(heading), *lines] if lines else []
-
-
-def _incident(incident: Incident) -> str:
-    head = f"{incident.generation}, {incident.kind} {incident.node}: "
-    many = incident.trials > 1
-    if incident.unknown == incident.trials:
-        return head + f"unknown: {incident.detail}"
-    if incident.unharmed == incident.trials:
-        of = f" in {incident.trials} of {incident.trials}" if many else ""
-        return head + f"no impact{of}" + _late(incident)
-    took = f"± {seconds(incident.resolution_s)}"
-    if incident.censored:
-        text = f"not recovered within {seconds(incident.recovered_after_s)}"
-    else:
-        text = f"recovered in {seconds(incident.recovered_after_s)} {took}"
-    if many:
-        text += f" (median; {incident.recovered} of {incident.trials} recovered"
-        text += f", {incident.unharmed} unharmed" if incident.unharmed else ""
-        text += f", {incident.unknown} unknown)" if incident.unknown else ")"
-    caught_up = incident.caught_up_after_s
-    text += ", never caught up" if caught_up is None else f", caught up in {seconds(caught_up)}"
-    steps = [
-        ("impact", incident.impact_after_s),
-        ("detected", incident.detected_after_s),
-        ("first success", incident.first_success_after_s),
-    ]
-    text += "".join(f"; {name} {seconds(after_s)}" for name, after_s in steps if after_s is not None)
-    if incident.relapses:
-        text += f"; {incident.relapses} relapse{'s' if incident.relapses > 1 else ''}"
-    text += _late(incident)
-    return head + text + (f" ({incident.detail})" if incident.detail else "")
-
-
-def _late(incident: Incident) -> str:
-    late = incident.lost_goodput_messages
-    return "" if late is None else f"; {count(round(late))} sends late or unanswered"
 
 
 def _rest(analysis: Analysis) -> list[RenderableType]:
@@ -357,12 +305,3 @@ def _comparison(row: Comparison) -> Sequence[RenderableType]:
 
 
 _WORDS = {"descriptive only": "descriptive"}
-
-
-def _section(text: str) -> Text:
-    return Text(f"\n{text}", style="bold")
-
-
-def _item(text: str) -> Text:
-    # Wrapped here and not by rich, which would fill the lines with blanks.
-    return Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    "))

@@ -4,8 +4,8 @@ The log is the truth. Each partition's entries are applied in log order, none sk
 that `message` and `group` tell of at once, all others as they are fetched. A restart folds the whole log
 again before the node is ready; sends go on meanwhile, only deliveries and syncs wait.
 
-This node also makes the streams, and keeps each one's leadership with its preferred server, as Kafka's
-preferred leader election does: after a fault it goes back once that server has been up to date for a while.
+This node also makes the streams, and looks after who leads them (leadership.py). It says `replayed` when it
+has folded the log.
 """
 
 import asyncio
@@ -21,11 +21,10 @@ from services.microservices import bus, log
 from services.microservices.bus import Unavailable
 from services.microservices.feed import Feeds
 from services.microservices.follower import Follower
+from services.microservices.leadership import Leadership
 from services.microservices.mailbox import Item, Mailboxes
 from services.microservices.metrics import Operations, entries_fetched
 from services.runtime import Node
-
-BALANCE_EVERY_S = 1.0
 
 
 class Config(bus.BusConfig):
@@ -43,25 +42,25 @@ async def serve(node: Node, config: Config) -> None:
         inbox = Inbox(node, config, connection)
         began = time.monotonic()
         streams = {log.stream(p): log.subject(p) for p in range(log.PARTITIONS)}
-        await log.create(connection, streams, replicas=min(3, len(config.log_servers)))
+        await log.create(connection, streams, replicas=log.replicas_among(config.log_servers))
         for reader in inbox.readers:
             await reader.open()
         async with asyncio.TaskGroup() as tasks:
             owned = [tasks.create_task(follower.run()) for follower in inbox.followers]
             owned.append(tasks.create_task(inbox.push()))
             stop = tasks.create_task(node.stopping.wait())
-            placed = tasks.create_task(inbox.place_leaders())
+            placed = tasks.create_task(inbox.leadership.place())
             caught_up = tasks.create_task(inbox.caught_up())
             await asyncio.wait({stop, caught_up}, return_when=asyncio.FIRST_COMPLETED)
             if caught_up.done():
-                node.log("folded", seconds=round(time.monotonic() - began, 3), messages=inbox.messages)
+                node.log("replayed", seconds=round(time.monotonic() - began, 3), messages=inbox.messages)
                 await connection.listen("inbox.stored", inbox.on_stored)
                 await connection.listen("inbox.told", inbox.on_told)
                 await connection.listen("inbox.read", inbox.on_read)
                 await asyncio.wait({stop, placed}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.done():
                 node.ready()
-                owned.append(tasks.create_task(inbox.keep_leaders()))
+                owned.append(tasks.create_task(inbox.leadership.keep()))
                 await stop
             for task in [*owned, placed, caught_up]:
                 task.cancel()
@@ -73,8 +72,7 @@ class Inbox:
     def __init__(self, node: Node, config: Config, connection: bus.Bus) -> None:
         self._node = node
         self._bus = connection
-        self._leaders = log.preferred_leaders(config.log_servers)
-        self._rebalance_after_s = config.rebalance_after_s
+        self.leadership = Leadership(node, connection, config.log_servers, after_s=config.rebalance_after_s)
         self._mailboxes = [Mailboxes() for _ in range(log.PARTITIONS)]
         self._feeds = Feeds(self)
         self._pushing = asyncio.Event()
@@ -144,39 +142,6 @@ class Inbox:
                     await self._bus.publish(f"push.{gateway}", payload)
                 except Unavailable:
                     self._operations.retried("push")  # the gateway sees the gap and starts anew
-
-    async def place_leaders(self) -> None:
-        """Ask each preferred leader to lead, and return when all do or ten seconds have passed."""
-        for _ in range(100):
-            try:
-                placed = [
-                    await log.lead_as_preferred(self._bus, name, server)
-                    for name, server in self._leaders.items()
-                ]
-                if all(placed):
-                    return
-            except Unavailable:
-                pass
-            await asyncio.sleep(log.RETRY_S)
-
-    async def keep_leaders(self) -> None:
-        """Give leadership back to a preferred server that has been up to date for long enough."""
-        seen_well: dict[str, float] = {}
-        while True:
-            await asyncio.sleep(BALANCE_EVERY_S)
-            for name, server in self._leaders.items():
-                try:
-                    if await log.led_by(self._bus, name, server) is not False:
-                        seen_well.pop(name, None)
-                    elif (
-                        time.monotonic() - seen_well.setdefault(name, time.monotonic())
-                        >= self._rebalance_after_s
-                    ):
-                        await log.lead_as_preferred(self._bus, name, server)
-                        self._node.log("leadership returned", stream=name, server=server)
-                        seen_well.pop(name, None)
-                except Unavailable:
-                    seen_well.pop(name, None)
 
     def _apply(self, partition: int, sequence: int, record: bytes) -> None:
         mailboxes = self._mailboxes[partition]

@@ -137,6 +137,11 @@ async def bucket(bus: Bus, name: str, *, replicas: int) -> KeyValue:
             await asyncio.sleep(RETRY_S)
 
 
+def replicas_among(servers: tuple[str, ...]) -> int:
+    """How many of the servers hold each stream."""
+    return min(3, len(servers))
+
+
 def preferred_leaders(servers: tuple[str, ...]) -> dict[str, str]:
     """Which server should lead each stream: partitions in turn, ceilings the first, and groups the second."""
     leaders = {stream(partition): servers[partition % len(servers)] for partition in range(PARTITIONS)}
@@ -149,21 +154,26 @@ def preferred_leaders(servers: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-async def led_by(bus: Bus, name: str, preferred: str) -> bool | None:
-    """True when `preferred` leads the stream; False when it could; None when it cannot, or nobody leads."""
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The servers of one stream: who leads, None for nobody, and which hold all of it, the leader too."""
+
+    leader: str | None
+    current: frozenset[str]
+
+
+async def cluster_of(bus: Bus, name: str) -> Cluster:
+    """The stream's servers as its leader sees them; raises Unavailable."""
     cluster = (await api(bus, f"STREAM.INFO.{name}")).get("cluster", {})
-    if cluster.get("leader") == preferred:
-        return True
-    replicas = {replica["name"]: replica for replica in cluster.get("replicas") or []}
-    return False if cluster.get("leader") and replicas.get(preferred, {}).get("current") else None
+    leader = cluster.get("leader") or None
+    replicas = cluster.get("replicas") or []
+    current = {one["name"] for one in replicas if one.get("current") and not one.get("offline")}
+    return Cluster(leader, frozenset(current | {leader} if leader else current))
 
 
-async def lead_as_preferred(bus: Bus, name: str, preferred: str) -> bool:
-    """Whether `preferred` leads the stream; where it does not and could, it is asked to."""
-    led = await led_by(bus, name, preferred)
-    if led is False:
-        await api(bus, f"STREAM.LEADER.STEPDOWN.{name}", {"placement": {"preferred": preferred}})
-    return led is True
+async def give_leadership(bus: Bus, name: str, server: str) -> None:
+    """Ask the stream's leader to step down for `server`; raises Unavailable."""
+    await api(bus, f"STREAM.LEADER.STEPDOWN.{name}", {"placement": {"preferred": server}})
 
 
 class Reader:

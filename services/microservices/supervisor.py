@@ -5,6 +5,7 @@ time of the event itself; `target` is the node it is about:
 
     detected    a node died (`exit_code`) or stopped answering (`silent_s`)
     stopped     a node ended that is to be down (`exit_code`)
+    decided     it is to be started again, in `wait_s`
     restarted   it was started again (`pid`, `attempt`)
     restored    it says that it is ready again
 
@@ -155,7 +156,9 @@ class Keeper:
                 self._silenced = False
             else:
                 self._node.log("detected", target=self.owned.name, exit_code=code, tail=self._tail())
-            await self._pause(self._backoff.died(time.monotonic() - started_s))
+            wait_s = self._backoff.died(time.monotonic() - started_s)
+            self._node.log("decided", target=self.owned.name, wait_s=round(wait_s, 3))
+            await self._pause(wait_s)
 
     @property
     def _unwanted(self) -> bool:

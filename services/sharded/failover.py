@@ -3,9 +3,11 @@
 `GET /v1/shards?version=N&wait=S` on its port answers the shard map (routing.py) as soon as its version
 is above N, at the latest after S seconds. The version is the sum of the epochs, so it needs no memory.
 
-Events in its log, each with `shard` and `epoch`: `detected` (a primary is gone), `deciding` (mode manual),
-`not_promotable`, `promoted`, `fenced`, `rejoining`, `rebuilt`, `replica_lost`, `alone`, `redundant`
-(two servers hold every acknowledged commit from now on), `primary_restarted`.
+Events in its log, each with `shard` and `epoch`: `detected` (`target`, a primary or a replica, is gone),
+`deciding` (mode manual), `decided` (`target` is to be primary), `replayed` (it has applied all that it was
+sent), `promoted` (it takes writes, and the map says so), `not_promotable`, `fenced`, `rejoining`, `rebuilt`,
+`replica_lost`, `alone`, `redundant` (two servers hold every acknowledged commit from now on, `target` as the
+replica), `primary_restarted`.
 """
 
 import asyncio

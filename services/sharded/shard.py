@@ -179,7 +179,7 @@ class Shard:
         """Promote the replica; whether it was done. It is not when the primary came back meanwhile."""
         old, new = self._hand, self._other_hand
         self.redundant = False
-        self._log("detected", primary=old.node, misses=misses)
+        self._log("detected", target=old.node, misses=misses)
         if self._config.mode == "manual":
             self._log("deciding", seconds=self._config.decide_delay_s)
             await asyncio.sleep(self._config.decide_delay_s)
@@ -196,7 +196,9 @@ class Shard:
             state = self.state
             if not await self._promotable():  # no longer: the replica has been lost meanwhile
                 return False
+            self._log("decided", target=new.node)
             fork = await new.take_all(timeout_s=APPLY_RELAY_LOG_S)
+            self._log("replayed", target=new.node, commits=fork)
             self._put(
                 state.changed(
                     epoch=state.epoch + 1,
@@ -217,8 +219,8 @@ class Shard:
         self._promoted(self.number)
         self._log(
             "promoted",
+            target=new.node,
             old=old.node,
-            new=new.node,
             commits=fork,
             alone=self.state.alone,
             took_s=round(time.monotonic() - began, 3),
@@ -232,6 +234,8 @@ class Shard:
             try:
                 await self._tend_once()
             except (Unavailable, Contended) as error:
+                if self.redundant and isinstance(error, Unavailable):
+                    self._log("detected", target=self._other_hand.node, reason=str(error))
                 await self._replica_lost(str(error))
             await asyncio.sleep(self._config.probe_interval_s)
 
@@ -313,7 +317,7 @@ class Shard:
 
     def _now_redundant(self) -> None:
         self.redundant = True
-        self._log("redundant", primary=self._hand.node, replica=self._other_hand.node)
+        self._log("redundant", target=self._other_hand.node, primary=self._hand.node)
 
     async def _replica_lost(self, reason: str) -> None:
         if self.redundant:

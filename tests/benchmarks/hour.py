@@ -120,6 +120,7 @@ def _merge(plan: Plan, messages: Path, out: Path) -> None:
     """What the master does with the workers' messages."""
     with (
         (out / "timeline.csv").open("w", newline="") as timeline,
+        (out / "touched.csv").open("w", newline="") as touched,
         (out / "histograms.hlog").open("w", newline="") as hlog,
         messages.open("rb") as source,
     ):
@@ -127,6 +128,7 @@ def _merge(plan: Plan, messages: Path, out: Path) -> None:
             *(GENERATION, 1, plan.stages),
             bin_width_s=plan.bin_width_s,
             timeline=timeline,
+            touched=touched,
             hlog=hlog,
             producers=WORKERS,
         )
@@ -147,7 +149,13 @@ def _keep(plan: Plan, out: Path, root: Path) -> RunFolder:
     )
     phases = tuple(Phase(stage.name, stage.start_s, stage.end_s) for stage in plan.stages)
     trial = Trial(GENERATION, 1, "complete", 0, phases)
-    folder.add_trial(trial, timeline=measured.timeline, audit=measured.audit, hlog_text=measured.hlog_text)
+    folder.add_trial(
+        trial,
+        timeline=measured.timeline,
+        audit=measured.audit,
+        touched=measured.touched,
+        hlog_text=measured.hlog_text,
+    )
     return folder
 
 
@@ -166,7 +174,12 @@ def main() -> None:
     folder = _keep(plan, out, given.folder)
     moments.append(time.process_time())
     analysis = analyse(folder.evidence())
-    folder.write_analysis(summary=analysis.summary, recovery=analysis.recovery, trials=analysis.trials)
+    folder.write_analysis(
+        summary=analysis.summary,
+        recovery=analysis.recovery,
+        phases=analysis.phases,
+        trials=analysis.trials,
+    )
     moments.append(time.process_time())
     steps_s = [after - before for before, after in itertools.pairwise(moments)]
     said = {

@@ -167,8 +167,9 @@ def test_a_killed_node_comes_back_and_nothing_is_lost(
         told: list[object] = []
         while "restored" not in told:
             gevent.sleep(0.05)
-            told = [e["event"] for e in generation.events()[before:] if e.get("target") == node]
-    assert told == ["detected", "restarted", "restored"]
+            events = [e for e in generation.events()[before:] if e["node"] == "supervisor"]
+            told = [e["event"] for e in events if e.get("target") == node]
+    assert told == ["detected", "decided", "restarted", "restored"]
 
 
 def test_the_first_server_leads_the_first_partition_again_after_its_death(generation: Generation) -> None:
@@ -178,6 +179,11 @@ def test_the_first_server_leads_the_first_partition_again_after_its_death(genera
     with gevent.Timeout(PATIENCE_S):
         while _leader(monitor, "inbox-0") != "nats-1":
             gevent.sleep(0.1)
+        while not (redundant := [e for e in generation.events() if e["event"] == "redundant"]):
+            gevent.sleep(0.1)
+    assert redundant[-1]["node"] == "inbox"
+    promoted = [e["target"] for e in generation.events() if e["event"] == "promoted"]
+    assert set(promoted) <= {"nats-1", "nats-2", "nats-3"}
 
 
 def _leader(monitor: str, stream: str) -> str | None:

@@ -97,7 +97,7 @@ def test_a_node_that_is_silent_for_too_long_is_ended_and_started_again(supervise
     pid = supervised.pid
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: "restored" in supervised.told())
-    assert supervised.told() == ["detected", "restarted", "restored"]
+    assert supervised.told() == ["detected", "decided", "restarted", "restored"]
     assert supervised.pid != pid
     assert not alive(pid)
     assert supervised.ready
@@ -107,7 +107,7 @@ def test_each_death_is_detected_and_the_node_started_again(supervised: Supervise
     for deaths in (1, 2):
         os.kill(supervised.pid, signal.SIGKILL)
         wait_until(lambda wanted=deaths: supervised.told().count("restored") == wanted)  # type: ignore[misc]
-    assert supervised.told() == ["detected", "restarted", "restored"] * 2
+    assert supervised.told() == ["detected", "decided", "restarted", "restored"] * 2
 
 
 def test_a_node_that_is_to_be_down_is_started_once_it_no_longer_is(supervised: Supervised) -> None:

@@ -96,7 +96,9 @@ def test_a_killed_primary_is_replaced_and_no_acknowledged_message_is_lost(sharde
         until(lambda: not any(client.waits for client in clients))
         assert [event["shard"] for event in log_events(sharded, "failover", "detected")] == [0]
         (promoted,) = log_events(sharded, "failover", "promoted")
-        assert (promoted["new"], promoted["epoch"]) == ("shard-0-replica", 2)
+        (decided,), (replayed,) = (log_events(sharded, "failover", step) for step in ("decided", "replayed"))
+        assert decided["t_ns"] < replayed["t_ns"] < promoted["t_ns"]
+        assert (promoted["target"], promoted["epoch"]) == ("shard-0-replica", 2)
 
         sharded.restart("shard-0-primary")
         until(lambda: [e for e in log_events(sharded, "failover", "redundant") if e["epoch"] == 2])
@@ -105,7 +107,7 @@ def test_a_killed_primary_is_replaced_and_no_acknowledged_message_is_lost(sharde
         kill(sharded, "shard-0-replica")
         sent.update(burst(clients[0], names_on_shard(0), "t", 50, 500))
         until(lambda: not clients[0].waits)
-        assert log_events(sharded, "failover", "promoted")[-1]["new"] == "shard-0-primary"
+        assert log_events(sharded, "failover", "promoted")[-1]["target"] == "shard-0-primary"
 
         until(lambda: sum(len(client.received) for client in clients) >= len(sent))
         delivered = [i for client in clients for i in client.received]
@@ -198,7 +200,7 @@ def promote_after_failover_was_killed(sharded: Running) -> None:
         ann.send("m", names_on_shard(0)[0], "x")
         until(lambda: ann.acknowledged == ["m"])
     (promoted,) = log_events(sharded, "failover", "promoted")
-    assert promoted["new"] == "shard-0-replica"
+    assert promoted["target"] == "shard-0-replica"
 
 
 def test_nothing_is_acknowledged_without_the_replica_and_an_operator_is_waited_for(
@@ -217,6 +219,7 @@ def refuse_without_replica(sharded: Running) -> None:
         ann.send("free", free, "x")
         until(lambda: ann.acknowledged == ["free"])
         until(lambda: log_events(sharded, "failover", "replica_lost"))
+        assert log_events(sharded, "failover", "detected")[-1]["target"] == "shard-1-replica"
         assert ann.acknowledged == ["free"]
         sharded.restart("shard-1-replica")
         until(lambda: ann.acknowledged == ["free", "held"])
@@ -226,6 +229,7 @@ def refuse_without_replica(sharded: Running) -> None:
 def decide_late(running: Running) -> None:
     kill(running, "shard-1-primary")
     until(lambda: log_events(running, "failover", "promoted"))
-    (detected,) = log_events(running, "failover", "detected")
+    detected = log_events(running, "failover", "detected")[-1]
+    assert detected["target"] == "shard-1-primary"
     (promoted,) = log_events(running, "failover", "promoted")
     assert promoted["t_ns"] - detected["t_ns"] >= 500_000_000

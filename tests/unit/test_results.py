@@ -17,10 +17,12 @@ from bench.records import (
     AuditRow,
     FaultRow,
     HistogramTag,
+    PhaseRow,
     RecoveryRow,
     SummaryRow,
     TelemetryRow,
     TimelineRow,
+    TouchedRow,
     TrialRow,
 )
 from bench.results import RunFolder, find, list_runs, read_published
@@ -52,8 +54,10 @@ AUDIT = AuditRow(
 )  # fmt: skip
 RECOVERY = RecoveryRow(
     "monolith", 1, 1, "kill", "server", "not recovered", 21.0, 21.5, None, None, None, None, None, None,
-    23.0, 0.7, 22.5, 0, 3375.0, 4.5, "watched to the end",
+    0.0, None, 23.0, 0.7, 22.5, 0, 3375.0, 60, 1.0, 4.5, "watched to the end",
 )  # fmt: skip
+PHASE = PhaseRow("monolith", 1, 1, "replayed", 21.4, 0.4, "server", "server")
+TOUCHED = TouchedRow("monolith", 1, 21.0, 1.0, "send", 5, "0-3 7")
 TRIAL = TrialRow(
     "monolith", 2, "void", "noisy", "steady: the hypervisor took 12 % of all cores", 1,
     "no_steady_state", 7.5, "the backlog grows by 3 a second", ""
@@ -82,6 +86,7 @@ def measured(folder: RunFolder) -> RunFolder:
         faults=[FAULT, UNCONFIRMED],
         telemetry=[TELEMETRY],
         audit=[AUDIT],
+        touched=[TOUCHED],
         hlog_text=line(),
     )
     return folder
@@ -120,17 +125,21 @@ def test_what_is_added_is_what_is_read(measured: RunFolder) -> None:
     assert np.isnan(evidence.faults["completed_s"][1])
     assert evidence.telemetry["t_s"].tolist() == [-0.5]
     assert evidence.audit["drained"].tolist() == [True]
+    assert evidence.touched is not None
+    assert evidence.touched["people"].tolist() == ["0-3 7"]
     (histogram,) = evidence.histograms
     assert (histogram.start_s, histogram.histogram.total) == (6.0, 2)
 
 
-@pytest.mark.parametrize("row", [timeline_row(), FAULT, TELEMETRY, AUDIT, RECOVERY, SUMMARY, TRIAL])
+@pytest.mark.parametrize(
+    "row", [timeline_row(), FAULT, TELEMETRY, AUDIT, TOUCHED, RECOVERY, PHASE, SUMMARY, TRIAL]
+)
 def test_rows_are_read_back_as_the_values_they_were(row: object) -> None:
     assert read_rows(type(row), to_csv(type(row), [row]).encode(), "x.csv") == [row]
 
 
 def test_the_files_are_the_golden_ones(measured: RunFolder) -> None:
-    measured.write_analysis(summary=[SUMMARY], recovery=[RECOVERY], trials=[TRIAL])
+    measured.write_analysis(summary=[SUMMARY], recovery=[RECOVERY], phases=[PHASE], trials=[TRIAL])
     for name in [*results.MEASURED, *results.ANALYSED]:
         assert (measured.path / name).read_text() == (GOLDEN / name).read_text(), name
     assert measured.manifest().status == "analysed"

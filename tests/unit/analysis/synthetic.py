@@ -11,7 +11,8 @@ import pandas as pd
 from bench.evidence import Evidence, NodeEvent, PublishedRow
 from bench.histograms import Histogram, LogLine
 from bench.manifest import Host, Manifest, Phase, Trial
-from bench.records import AuditRow, FaultRow, HistogramTag, Outcome, TelemetryRow, TimelineRow
+from bench.records import AuditRow, FaultRow, HistogramTag, Outcome, TelemetryRow, TimelineRow, TouchedRow
+from bench.spans import spans_of
 from bench.tables import frame
 
 STAGES = (("warmup", "warmup", 0.0, 6.0), ("steady", "steady", 6.0, 20.0), ("fault", "fault", 20.0, 60.0))
@@ -53,7 +54,12 @@ class Scripted:
     stages: Sequence[tuple[str, str, float, float]] = STAGES
     bin_width_s: float = 0.1
     status: str = "complete"
-    events: Sequence[tuple[float, str]] = ()
+    events: Sequence[tuple[float, str] | NodeEvent] = ()
+    kinds: Sequence[str] = ()
+    """Of the faults, where they are not all kills."""
+    healed_s: Sequence[float | None] = ()
+    """When each fault's heal was confirmed, where not at once; None is no heal."""
+    people: int = 50
 
 
 def evidence(*trials: Scripted, **plan: Any) -> Evidence:
@@ -65,16 +71,20 @@ def evidence(*trials: Scripted, **plan: Any) -> Evidence:
     telemetry: list[TelemetryRow] = []
     audits: list[AuditRow] = []
     events: list[NodeEvent] = []
+    touched: list[TouchedRow] = []
     for scripted in trials:
-        rows, histograms, sends = _binned(scripted)
+        rows, histograms, late, sends = _binned(scripted)
         timeline += rows
+        touched += late
         lines += histograms
         faults += _faults(scripted)
         telemetry += _telemetry(scripted)
         audits.append(_audit(scripted, sends))
         events += [
-            NodeEvent(scripted.generation, scripted.trial, t_s, scripted.node, event, {})
-            for t_s, event in scripted.events
+            event
+            if isinstance(event, NodeEvent)
+            else NodeEvent(scripted.generation, scripted.trial, event[0], scripted.node, event[1], {})
+            for event in scripted.events
         ]
     manifest = Manifest(
         run="20260301-123005-quick",
@@ -91,6 +101,7 @@ def evidence(*trials: Scripted, **plan: Any) -> Evidence:
         "generations": list(dict.fromkeys(scripted.generation for scripted in trials)),
         "trials": [{"generation": s.generation, "trial": s.trial} for s in trials],
         "deployment": "local",
+        "clients": first.people,
         "slo": {"response_ms": SLO_MS, "share": 0.99},
         "stages": [
             {"name": name, "kind": kind, "start_s": start_s, "end_s": end_s}
@@ -105,6 +116,7 @@ def evidence(*trials: Scripted, **plan: Any) -> Evidence:
         faults=frame(FaultRow, faults),
         telemetry=frame(TelemetryRow, telemetry),
         audit=frame(AuditRow, audits),
+        touched=frame(TouchedRow, touched),
         histograms=tuple(lines),
         events=tuple(events),
     )
@@ -121,7 +133,7 @@ def _trial(scripted: Scripted) -> Trial:
     return Trial(scripted.generation, scripted.trial, scripted.status, 0, phases, detail)  # type: ignore[arg-type]
 
 
-def _binned(scripted: Scripted) -> tuple[list[TimelineRow], list[LogLine], int]:
+def _binned(scripted: Scripted) -> tuple[list[TimelineRow], list[LogLine], list[TouchedRow], int]:
     source = np.random.default_rng(scripted.seed)
     end_s = scripted.stages[-1][3]
     intended_s = np.sort(source.uniform(0, end_s, source.poisson(scripted.rate_per_s * end_s)))
@@ -176,7 +188,18 @@ def _binned(scripted: Scripted) -> tuple[list[TimelineRow], list[LogLine], int]:
             if len(values):
                 tag = HistogramTag(scripted.generation, scripted.trial, phase, "send", outcome, measure)  # type: ignore[arg-type]
                 lines.append(LogLine(tag, start_s, width_s, Histogram.of_values(values * 1e6)))
-    return rows, lines, len(intended_s)
+    late = ~(response_s <= SLO_MS / 1000)
+    sender = np.random.default_rng(scripted.seed + 1).integers(0, scripted.people, len(intended_s))
+    touched = [
+        TouchedRow(
+            *(scripted.generation, scripted.trial, round(position * width_s, 6), width_s, "send"),
+            len(people),
+            spans_of(people.tolist()),
+        )
+        for position in np.unique(of_intended[late]).tolist()
+        for people in [np.unique(sender[late & (of_intended == position)])]
+    ]
+    return rows, lines, touched, len(intended_s)
 
 
 def _faults(scripted: Scripted) -> list[FaultRow]:
@@ -184,9 +207,12 @@ def _faults(scripted: Scripted) -> list[FaultRow]:
     for number, injected_s in enumerate(scripted.injected_s, start=1):
         planned_s = 21.0 if injected_s is None else injected_s
         detail = "still running" if injected_s is None else ""
-        key = (scripted.generation, scripted.trial, number, "kill", scripted.node)
+        kind = scripted.kinds[number - 1] if scripted.kinds else "kill"
+        healed_s = scripted.healed_s[number - 1] if scripted.healed_s else planned_s + 0.002
+        key = (scripted.generation, scripted.trial, number, kind, scripted.node)
         rows.append(FaultRow(*key, "inject", planned_s, planned_s - 0.001, injected_s, detail))
-        rows.append(FaultRow(*key, "heal", planned_s, planned_s, planned_s + 0.002, ""))
+        if healed_s is not None:
+            rows.append(FaultRow(*key, "heal", healed_s - 0.002, healed_s - 0.002, healed_s, ""))
     return rows
 
 

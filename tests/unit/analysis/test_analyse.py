@@ -13,7 +13,7 @@ from bench.errors import RunFolderError
 from bench.evidence import Evidence
 from bench.histograms import encode_counts_line
 from bench.manifest import Manifest
-from bench.records import AuditRow, FaultRow, TelemetryRow, TimelineRow
+from bench.records import AuditRow, FaultRow, TelemetryRow, TimelineRow, TouchedRow
 from bench.results import RunFolder
 from bench.tables import frame, read_rows, to_csv
 from tests.unit.analysis.synthetic import PUBLISHED, Outage, Scripted, evidence, with_manifest
@@ -58,6 +58,17 @@ def test_a_trial_that_did_not_recover_is_a_lower_bound_and_not_left_out() -> Non
     found = headline(evidence(killed(2, 1), killed(3, 2), killed(1000, 3)))
     assert not found.recovery_censored
     assert found.time_to_recover_s == pytest.approx(3, abs=0.6)
+
+
+def test_the_headline_recovery_is_of_every_injection_of_the_first_fault_that_is_no_control() -> None:
+    trial = Scripted(
+        injected_s=[21.0, 32.0, 45.0], kinds=["none", "kill", "kill"],
+        outages=[Outage(32.0, 33.0), Outage(45.0, 48.0)],
+    )  # fmt: skip
+    found = analyse(evidence(trial))
+    assert found.headlines[0].time_to_recover_s == pytest.approx(2, abs=0.3)
+    assert [(one.kind, one.injections) for one in found.incidents] == [("kill", 2), ("none", 1)]
+    assert found.incidents[0].within_floor == ()
 
 
 def test_void_trials_are_named_and_never_believed() -> None:
@@ -138,7 +149,9 @@ def test_the_folder_alone_gives_the_same_numbers(tmp_path: Path) -> None:
     assert [replace(row, detected_s=None) for row in again.recovery] == [
         replace(row, detected_s=None) for row in first.recovery
     ]
-    folder.write_analysis(summary=first.summary, recovery=first.recovery, trials=first.trials)
+    folder.write_analysis(
+        summary=first.summary, recovery=first.recovery, phases=first.phases, trials=first.trials
+    )
     assert folder.manifest().status == "analysed"
     assert len(folder.recovery()) == 2
 
@@ -171,6 +184,7 @@ def write(folder: RunFolder, given: Evidence) -> None:
             faults=of_trial(FaultRow, "faults"),
             telemetry=of_trial(TelemetryRow, "telemetry"),
             audit=of_trial(AuditRow, "audit"),
+            touched=of_trial(TouchedRow, "touched"),
             hlog_text="".join(lines),
         )
 

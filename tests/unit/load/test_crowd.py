@@ -98,6 +98,10 @@ class Trial:
         while self.recorder.unanswered:
             gevent.sleep(0.001)
 
+    def touched(self, operation: str) -> list[int]:
+        people = (one.touched.tolist() for one in self.bins if one.operation == operation)
+        return sorted({person for some in people for person in some})
+
     def count(self, operation: str, name: str) -> int:
         return sum(getattr(one.counts, name) for one in self.bins if one.operation == operation)
 
@@ -155,6 +159,30 @@ def test_messages_outlive_a_crash_and_are_delivered_once() -> None:
     assert row.acknowledged == row.attempted == 200
     assert row.resent > 0
     assert row.duplicated == 0
+
+
+def test_who_loses_the_connection_is_touched_and_who_only_logs_in_again_is_not() -> None:
+    server = ScriptedServer(lambda request: 0.0)
+    trial = Trial(server)
+    trial.offer([n / 1000 for n in range(12)], to_the_next(LOGIN))
+    trial.wait_answered()
+    assert trial.touched("login") == []
+    server.crash()
+    server.down = False
+    while trial.crowd.online < PEOPLE:
+        gevent.sleep(0.001)
+    trial.end()
+    assert trial.touched("login") == list(range(PEOPLE))
+    assert trial.touched("send") == []
+
+
+def test_whose_message_is_swallowed_is_touched_and_nobody_else() -> None:
+    trial = Trial(ScriptedServer(lambda request: None if request.target == "u3" else 0.0))
+    trial.offer([n / 1000 for n in range(12)])
+    while trial.recorder.unanswered > 2:
+        gevent.sleep(0.001)
+    trial.end()
+    assert trial.touched("send") == [2]
 
 
 def test_a_group_message_is_one_message_and_reaches_every_other_member() -> None:

@@ -20,7 +20,7 @@ def settle(now_ns):
         pass
     feed(stats, recorder)
 
-recorder.lay_out([SEND] * 201, np.zeros(201, dtype=np.int64))
+recorder.lay_out([SEND] * 201, [0] * 201, np.zeros(201, dtype=np.int64))
 for n in range(200):
     recorder.answered(recorder.sent(0), (n + 1) * 1_000_000, n % 10 != 0)
     if n % 50 == 0:

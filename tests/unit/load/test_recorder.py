@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.histograms import merge, percentile, read_log
-from bench.load.driver import _read_timeline
+from bench.load.driver import _whole_rows
 from bench.load.gathering import Gathering
 from bench.load.recorder import LOGIN, SEND, SYNC, Recorder
 from bench.load.settled import SettledBin
@@ -22,9 +22,14 @@ class Tape:
     """A recorder whose bins are gathered; what is read back is read from the files' text."""
 
     def __init__(self, folder: Path, *, origin_ns: int | None = 0) -> None:
-        self.timeline, self.hlog, self.folder = io.StringIO(), io.StringIO(), folder
+        self.timeline, self.touched, self.hlog = io.StringIO(), io.StringIO(), io.StringIO()
+        self.folder = folder
         self.gathering = Gathering(
-            "monolith", 1, STAGES, bin_width_s=1.0, timeline=self.timeline, hlog=self.hlog
+            *("monolith", 1, STAGES),
+            bin_width_s=1.0,
+            timeline=self.timeline,
+            touched=self.touched,
+            hlog=self.hlog,
         )
         self.recorder = Recorder(
             lambda bins, until: self.gathering.take(0, bins, until),
@@ -35,9 +40,9 @@ class Tape:
         if origin_ns is not None:
             self.recorder.begin(origin_ns)
 
-    def send(self, intended_ns: int, sent_ns: int, operation: int = SEND) -> int:
+    def send(self, intended_ns: int, sent_ns: int, operation: int = SEND, *, person: int = 0) -> int:
         """One row laid out and sent at once."""
-        self.recorder.lay_out((operation,), np.array([intended_ns]))
+        self.recorder.lay_out((operation,), (person,), np.array([intended_ns]))
         return self.recorder.sent(sent_ns)
 
     def settle(self, now_ns: int) -> None:
@@ -52,7 +57,9 @@ class Tape:
         path = self.folder / "timeline.csv"
         path.write_text(self.timeline.getvalue())
         return {
-            row.bin_start_s: row for row in _read_timeline(path) if row.operation == OPERATIONS[operation]
+            row.bin_start_s: row
+            for row in _whole_rows(TimelineRow, path)
+            if row.operation == OPERATIONS[operation]
         }
 
     def percentiles_us(self, measure: str, outcome: str = "ok") -> list[int]:
@@ -101,7 +108,7 @@ def test_outcomes_are_kept_apart_and_always_add_up(tape: Tape) -> None:
     first = [tape.send(0, 0) for _ in range(4)]
     tape.recorder.answered(first[0], MS, ok=True)
     tape.recorder.answered(first[1], 500 * MS, ok=False)
-    tape.recorder.lay_out((SEND,), np.array([0]))
+    tape.recorder.lay_out((SEND,), (0,), np.array([0]))
     tape.recorder.shed()
     tape.settle(3 * S + 1)  # two time out
     assert not tape.recorder.in_flight
@@ -148,6 +155,30 @@ def test_logins_before_the_origin_stand_at_negative_times(tmp_path: Path) -> Non
     assert (row.phase, row.offered, row.ok, row.failed, row.on_time) == ("login", 2, 1, 1, 1)
 
 
+def test_whoever_did_not_get_what_they_asked_for_in_time_is_touched_in_the_bin_of_the_asking(
+    tape: Tape,
+) -> None:
+    on_time, late, refused, _silent = (tape.send(int(0.9 * S), S, person=person) for person in (9, 1, 2, 3))
+    tape.recorder.answered(on_time, int(1.2 * S), ok=True)
+    tape.recorder.answered(late, int(1.21 * S), ok=True)
+    tape.recorder.answered(refused, S, ok=False)
+    tape.recorder.lay_out((SEND,), (4,), np.array([int(0.95 * S)]))
+    tape.recorder.shed()
+    tape.recorder.disconnected(7, int(2.5 * S))
+    tape.close(6 * S)
+    rows = tape.touched.getvalue().splitlines()[1:]
+    assert rows == ["monolith,1,0.0,1.0,send,4,1-4", "monolith,1,2.0,1.0,login,1,7"]
+
+
+def test_a_connection_lost_before_the_origin_touches_nobody(tmp_path: Path) -> None:
+    tape = Tape(tmp_path, origin_ns=None)
+    tape.recorder.disconnected(7, S)
+    tape.recorder.begin(2 * S)
+    tape.recorder.disconnected(7, S)
+    tape.close(5 * S)
+    assert tape.touched.getvalue().count("\n") == 1
+
+
 def test_a_negative_delta_is_counted_and_not_dropped(tape: Tape) -> None:
     tape.recorder.answered(tape.send(2 * MS, 1 * MS), 3 * MS, ok=True)
     tape.close(5 * S)
@@ -164,7 +195,7 @@ def test_each_second_is_given_out_once(tape: Tape) -> None:
 
 
 def test_rows_that_were_laid_out_and_never_reached_count_for_nothing(tape: Tape) -> None:
-    tape.recorder.lay_out([SEND] * 10, np.arange(10) * MS)
+    tape.recorder.lay_out([SEND] * 10, [0] * 10, np.arange(10) * MS)
     tape.recorder.answered(tape.recorder.sent(0), MS, ok=True)
     tape.close(5 * S)
     assert tape.rows()[0.0].offered == 1
@@ -201,7 +232,7 @@ def test_whenever_it_settles_it_counts_the_same(tmp_path: Path) -> None:
                 settled_ns = sent_ns
                 tape.settle(sent_ns)
             if fate == "shed":
-                tape.recorder.lay_out((SEND,), np.array([intended_ns]))
+                tape.recorder.lay_out((SEND,), (0,), np.array([intended_ns]))
                 tape.recorder.shed()
                 continue
             sequence = tape.send(intended_ns, sent_ns)
@@ -221,7 +252,7 @@ def test_a_bin_survives_the_way_to_another_process(tape: Tape) -> None:
     given: list[SettledBin] = []
     recorder = Recorder(lambda bins, until: given.extend(bins), bin_width_s=1, timeout_s=2, slo_ms=300)
     recorder.begin(0)
-    recorder.lay_out([SEND] * 3, np.arange(3) * MS)
+    recorder.lay_out([SEND] * 3, [0] * 3, np.arange(3) * MS)
     for n in range(3):
         recorder.answered(recorder.sent(n * MS), (n + 5) * MS, ok=n != 1)
     recorder.close(4 * S)

@@ -8,6 +8,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -15,6 +16,7 @@ from rich.console import Console, RenderableType
 
 from bench.analysis.analyse import analyse
 from bench.analysis.comparison import compare
+from bench.evidence import NodeEvent
 from bench.manifest import Trial
 from bench.report.terminal import render, render_comparison
 from tests.unit.analysis.synthetic import HOST, PUBLISHED, Outage, Scripted, evidence, with_manifest
@@ -46,6 +48,44 @@ def three_trials() -> RenderableType:
     trials[3] = replace(trials[3], status="void")
     trials[4] = replace(trials[4], outages=())
     return render(analyse(evidence(*trials), PUBLISHED), FOLDER)
+
+
+def repeated() -> RenderableType:
+    """Five kills and a control a trial, with an operator who takes 2 s; one kill is not recovered from."""
+    stages = (
+        ("warmup", "warmup", 0.0, 4.0),
+        ("steady", "steady", 4.0, 10.0),
+        ("fault", "fault", 10.0, 140.0),
+    )
+    injected_s = [12.0, *(35.0 + 20 * n for n in range(5))]
+    kinds = ["none", *["kill"] * 5]
+
+    def trial(generation: str, node: str, lengths_s: list[float], **more: Any) -> Scripted:
+        struck = zip(injected_s[1:], lengths_s, strict=True)
+        return Scripted(
+            generation, stages=stages, injected_s=injected_s, kinds=kinds, node=node, rate_per_s=150,
+            outages=[Outage(at_s, at_s + length_s) for at_s, length_s in struck], **more,
+        )  # fmt: skip
+
+    server = trial(
+        "monolith", "server", [3.0, 3.4, 2.8, 3.1, 3.2],
+        healed_s=[None, *(at_s + 2.0 for at_s in injected_s[1:])],
+        events=[(at_s + 2.6, "replayed") for at_s in injected_s[1:]],
+    )  # fmt: skip
+    shard = trial(
+        "sharded", "shard-0-primary", [1.3, 1.5, 20.0, 1.2, 1.4],
+        healed_s=[None, *(at_s + 5.0 for at_s in injected_s[1:])],
+        events=[
+            NodeEvent("sharded", 1, at_s + after_s, "failover", step, {"target": node})
+            for at_s in injected_s[1:]
+            for step, after_s, node in [
+                ("detected", 0.9, "shard-0-primary"), ("decided", 0.91, "shard-0-replica"),
+                ("promoted", 0.95, "shard-0-replica"), ("redundant", 7.5, "shard-0-primary"),
+            ]
+        ],
+    )  # fmt: skip
+    given = evidence(server, shard, operator_notice_s=1.5, operator_decide_s=0.5)
+    return render(analyse(given, PUBLISHED), FOLDER)
 
 
 def interrupted() -> RenderableType:
@@ -82,7 +122,7 @@ def compared() -> RenderableType:
     return render_comparison(compare((one, analyse(one)), (other, analyse(other)), force=True))
 
 
-VIEWS = {view.__name__: view for view in (complete, three_trials, interrupted, nothing, compared)}
+VIEWS = {view.__name__: view for view in (complete, three_trials, repeated, interrupted, nothing, compared)}
 
 
 def printed(view: RenderableType, *, width: int = 80, terminal: bool = False) -> str:
