@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,12 +19,10 @@ from typing import Self
 import aiohttp
 
 from bench.children import end, last_line, run_to_end, spawn
+from bench.deployment import Prove
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.errors import DeploymentError
 from bench.records import Endpoint, NodeView
-
-Prove = Callable[[Sequence[Endpoint]], Awaitable[None]]
-"""Passes a real message through the generation, or raises."""
 
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 3.0

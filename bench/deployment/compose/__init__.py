@@ -1,0 +1,12 @@
+"""The generations as containers, from this project's own docker-compose.yml.
+
+    engine.py       the Docker engine, reached through its SDK, or refused in one line
+    project.py      one trial's compose project: what docker-compose is told, images, containers in being
+    deployment.py   the deployment: ready or not, process ids, faults, logs, the end
+    network.py      cutting off and slowing the network of one container
+    saying.py       what the engine saw and did, in the words of a node's log
+    lifeline.py     the child that outlives a killed harness and removes its containers
+    leftovers.py    what not even that child could remove
+
+docker-compose reads the file and creates; all that comes after it goes through the engine's own interface.
+"""

@@ -1,0 +1,41 @@
+"""What the engine saw and did, as a node's log says it: it plays the supervisor, so it speaks like one.
+
+One JSON object a line: `t_ns` (CLOCK_MONOTONIC), `node` (`engine`), `event`, `target`. `detected` is a
+container that ended and that the engine starts again by itself, `restarted` its next start. The engine
+keeps its last 256 events, of all containers, and dates them by the wall clock; a clock that is set in
+between moves them.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from docker import DockerClient
+
+from bench.deployment.compose.engine import PROJECT_LABEL, SERVICE_LABEL
+
+NODE = "engine"
+
+
+def lines(client: DockerClient, project: str, since_s: float) -> list[str]:
+    """The log since `since_s` (wall clock), oldest first; blocks on the engine."""
+    until_s = time.time()
+    ahead_ns = time.time_ns() - time.monotonic_ns()
+    filters = {"type": "container", "label": f"{PROJECT_LABEL}={project}", "event": ["die", "start"]}
+    told = client.events(since=int(since_s), until=int(until_s) + 1, filters=filters, decode=True)
+    return [json.dumps(line) for line in as_log(told, ahead_ns)]
+
+
+def as_log(events: Any, ahead_ns: int) -> Iterator[Mapping[str, Any]]:
+    """The lines of these events; `ahead_ns` is the wall clock's lead over the monotonic one."""
+    down: dict[str, int] = {}
+    for event in events:
+        attributes = event["Actor"]["Attributes"]
+        target = attributes[SERVICE_LABEL]
+        said = {"t_ns": event["timeNano"] - ahead_ns, "node": NODE}
+        if event["Action"] == "die":
+            down[target] = down.get(target, 0) + 1
+            yield {**said, "event": "detected", "target": target, "exit_code": int(attributes["exitCode"])}
+        elif target in down:
+            yield {**said, "event": "restarted", "target": target, "attempt": down[target]}
