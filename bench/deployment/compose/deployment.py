@@ -5,9 +5,8 @@ passes a message through. Leaving stops them, keeps their logs, and removes them
 every step is attempted and the first error is the one that is raised.
 
 Who starts a dead node again is said by its restart policy in docker-compose.yml: the engine, or nobody,
-and then the harness plays the operator. The engine takes its own `kill` and `stop` for the wish that
-the container stay down; so signals are sent inside, to the node under its container's init, as they
-come to a process on a host.
+and then the harness plays the operator. The engine takes its own `kill` for the wish that the container
+stay down; so where a policy is to act, the node is killed inside, under its container's init.
 """
 
 import asyncio
@@ -37,13 +36,13 @@ from bench.records import Endpoint, NodeView
 
 START_TIMEOUT_S = 120.0
 FAULT_TIMEOUT_S = 10.0
-STOP_PATIENCE_S = 10.0
+STOP_PATIENCE_S = 20
 STOP_GRACE_S = 3
 POLL_S = 0.05
 LOOK_EVERY_S = 0.2
 ADMIN_PORT = "9100"
-SIGNAL_ALL = "kill -{} -1"
-"""To all processes of the container but its init, which ends with them."""
+KILL_ALL = ("/bin/sh", "-c", "kill -KILL -1")
+"""All processes of the container but its init, which ends with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,28 +120,27 @@ class ComposeDeployment:
         member, process = self._running(node)
         if member.engine_restarts:
             await self._unfreeze(member)
-            await self._end_by(self._signal(member, "KILL"), node, process, FAULT_TIMEOUT_S)
+            await self._end_by(self._kill_inside(member), node, process, FAULT_TIMEOUT_S)
         else:
             await self._end_by(ask(member.container.kill), node, process, FAULT_TIMEOUT_S)
 
     async def stop(self, node: str) -> None:
-        """SIGTERM; returns once the node has ended. The engine starts one again where that is its policy."""
+        """SIGTERM; returns once the node has ended. It stays down until `restart`, whatever its policy."""
         member, process = self._running(node)
-        await self._end_by(self._signal(member, "TERM"), node, process, STOP_PATIENCE_S)
+        # The engine would have it killed a moment later than we have lost patience.
+        stopping = ask(member.container.stop, timeout=STOP_PATIENCE_S)
+        await self._end_by(stopping, node, process, STOP_PATIENCE_S)
 
     async def restart(self, node: str) -> None:
         """Start a dead node with its old data; returns once its process runs. One that runs is left alone."""
         member = self._member(node)
-        if self._pid(node) is not None:
-            return
-        if node in self._ending:  # the engine may not have noticed yet that it is dead
-            await asyncio.gather(self._ending.pop(node), return_exceptions=True)
-        await ask(member.container.start)
         deadline = time.monotonic() + FAULT_TIMEOUT_S
         while self._pid(node) is None:
+            await self._look_for(member)
+            if not member.container.attrs["State"]["Running"]:  # the engine has noticed that it is dead
+                await ask(member.container.start)
             if time.monotonic() > deadline:
                 raise DeploymentError(f"{node} does not run {FAULT_TIMEOUT_S:g} s after its start")
-            await self._look_for(member)
 
     async def pause(self, node: str) -> None:
         """Freeze the container; returns once the kernel has."""
@@ -168,8 +166,14 @@ class ComposeDeployment:
     async def slow_down(self, node: str, link: Link) -> None:
         """Put `link` before what the container sends. Needs root, and netem for latency and loss."""
         _, process = self._running(node)
+        network = self._network(process)
+        try:
+            await network.slow(link)
+        except DeploymentError:
+            with contextlib.suppress(DeploymentError):  # half of it may be done
+                await network.hurry()
+            raise
         self._slow[node] = process
-        await self._network(process).slow(link)
 
     async def full_speed(self, node: str) -> None:
         """Take it away; a node that is not slow, or was started anew since, is left alone."""
@@ -270,10 +274,9 @@ class ComposeDeployment:
         if (await self._state(member))["Paused"]:
             await ask(member.container.unpause)
 
-    async def _signal(self, member: Member, name: str) -> None:
-        """Send a signal from inside, which no restart policy takes for a wish of ours."""
+    async def _kill_inside(self, member: Member) -> None:
         with contextlib.suppress(DeploymentError):  # the command may die with the container
-            await ask(member.container.exec_run, ["/bin/sh", "-c", SIGNAL_ALL.format(name)])
+            await ask(member.container.exec_run, KILL_ALL)
 
     async def _end_by(
         self, ending: Coroutine[Any, Any, object], node: str, process: psutil.Process, within_s: float
