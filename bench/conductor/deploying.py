@@ -1,7 +1,7 @@
 """A generation on this host with the plan's people, ready to be started and proved."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -95,9 +95,18 @@ def require_programs(plan: Plan) -> None:
             programs.require(program)
 
 
+def versions(plan: Plan) -> Mapping[str, str]:
+    """Versions of what the plan's deployment brings with it, besides this machine's programs."""
+    if plan.deployment != "compose":
+        return {}
+    from bench.deployment.compose import images
+
+    return images.versions(plan.generations)
+
+
 async def prepare(plan: Plan, results: Path, watcher: Watcher) -> None:
     """What takes its time before the first trial, and may still refuse: the containers' images."""
     if plan.deployment == "compose":
-        from bench.deployment.compose.images import build
+        from bench.deployment.compose import images
 
-        await build(plan.generations, results / WORK / "build.log", watcher.step)
+        await images.build(plan.generations, results / WORK / "build.log", watcher.step)

@@ -24,7 +24,7 @@ from typing import Any
 
 from bench import machine
 from bench.analysis.verdict import Verdict
-from bench.conductor.deploying import deploy, prepare, require_programs
+from bench.conductor.deploying import deploy, prepare, require_programs, versions
 from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
 from bench.load.driver import ALONE, Crew
@@ -122,7 +122,7 @@ def begin_folder(
         profile=plan.name,
         plan_digest=hashlib.sha256(text.encode()).hexdigest(),
         host=machine.host(),
-        versions=machine.versions(project),
+        versions={**machine.versions(project), **versions(plan)},
         reached="no trial yet",
         ceilings_per_s=dict(ceilings_per_s),
         kind=kind,

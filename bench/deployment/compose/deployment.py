@@ -14,23 +14,23 @@ import contextlib
 import shutil
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
 import psutil
 from docker import DockerClient
 
 from bench.children import last_line
 from bench.deployment import Link, Prove
 from bench.deployment.compose import saying
-from bench.deployment.compose.engine import PROJECT_LABEL, SERVICE_LABEL, ask, connect, remove
+from bench.deployment.compose.engine import PROJECT_LABEL, SERVICE_LABEL, ask, connect, keep_logs, remove
 from bench.deployment.compose.lifeline import Lifeline
+from bench.deployment.compose.member import Member, is_alive, member_of, process_under
 from bench.deployment.compose.network import Network
 from bench.deployment.compose.project import Project, nodes_of, own_name
 from bench.deployment.local.topology import Site
+from bench.deployment.readiness import wait_ready
 from bench.errors import DeploymentError
 from bench.records import Endpoint, NodeView
 
@@ -38,22 +38,9 @@ START_TIMEOUT_S = 120.0
 FAULT_TIMEOUT_S = 10.0
 STOP_PATIENCE_S = 20
 STOP_GRACE_S = 3
-POLL_S = 0.05
 LOOK_EVERY_S = 0.2
-ADMIN_PORT = "9100"
 KILL_ALL = ("/bin/sh", "-c", "kill -KILL -1")
 """All processes of the container but its init, which ends with them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A node's container; `ready_url` is None where only the nodes above it can tell."""
-
-    node: str
-    container: Any
-    ready_url: str | None
-    admin_url: str | None
-    engine_restarts: bool
 
 
 class ComposeDeployment:
@@ -160,36 +147,35 @@ class ComposeDeployment:
     async def join_again(self, node: str) -> None:
         """Let them through; a node that is not cut off, or was started anew since, is left alone."""
         process = self._cut.pop(node, None)
-        if process is not None and _alive(process):
+        if process is not None and is_alive(process):
             await self._network(process).mend()
 
     async def slow_down(self, node: str, link: Link) -> None:
         """Put `link` before what the container sends. Needs root, and netem for latency and loss."""
         _, process = self._running(node)
-        network = self._network(process)
-        try:
-            await network.slow(link)
-        except DeploymentError:
-            with contextlib.suppress(DeploymentError):  # half of it may be done
-                await network.hurry()
-            raise
+        await self._network(process).slow(link)
         self._slow[node] = process
 
     async def full_speed(self, node: str) -> None:
         """Take it away; a node that is not slow, or was started anew since, is left alone."""
         process = self._slow.pop(node, None)
-        if process is not None and _alive(process):
+        if process is not None and is_alive(process):
             await self._network(process).hurry()
 
     async def _start_all(self, client: DockerClient) -> None:
         self._project.write(self._site, self._cores)
-        self._lifeline = Lifeline.hold(self._project.name, self._logs / "lifeline.log")
+        self._lifeline = Lifeline.hold(self._project.name, self._logs)
         await ask(remove, client, self._project.name)
-        self._say("starting containers")
         await self._project.start(self._say)
         await self._find(client)
         self._looking = asyncio.create_task(self._look())
-        await self._wait_ready()
+        await wait_ready(
+            {member.node: member.ready_url for member in self._members.values() if member.ready_url},
+            timeout_s=START_TIMEOUT_S,
+            refuse_dead=self._refuse_ended,
+            log_of=self._log,
+            say=self._say,
+        )
         if self._prove is not None:
             self._say("passing a message through")
             await self._prove(self.endpoints)
@@ -210,32 +196,6 @@ class ComposeDeployment:
             for published in found[node].attrs["NetworkSettings"]["Ports"].values():
                 endpoints += [Endpoint(one["HostIp"], int(one["HostPort"])) for one in published or ()]
         self._endpoints = tuple(endpoints)
-
-    async def _wait_ready(self) -> None:
-        """Return once every node with a `ready_url` answers 200; raise for one that ends or never does."""
-        waiting = {m.node: m.ready_url for m in self._members.values() if m.ready_url}
-        deadline = time.monotonic() + START_TIMEOUT_S
-        last: dict[str, str] = {}
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
-            while waiting:
-                self._say(f"waiting for {', '.join(waiting)}")
-                await self._refuse_ended()
-                for node, url in list(waiting.items()):
-                    try:
-                        async with session.get(url) as response:
-                            last[node] = (await response.text()).strip()[:300]
-                            if response.status == 200:
-                                del waiting[node]
-                    except (aiohttp.ClientError, TimeoutError) as error:
-                        last[node] = f"{type(error).__name__}: {error}"
-                if waiting and time.monotonic() > deadline:
-                    node = next(iter(waiting))
-                    raise DeploymentError(
-                        f"{node} was not ready within {START_TIMEOUT_S:g} s: {last[node]}; "
-                        f"its log: {self._log(node)}"
-                    )
-                if waiting:
-                    await asyncio.sleep(POLL_S)
 
     async def _refuse_ended(self) -> None:
         for node, pid in self.nodes().items():
@@ -261,7 +221,7 @@ class ComposeDeployment:
 
     async def _look_for(self, member: Member) -> None:
         state = await self._state(member)
-        process = await asyncio.to_thread(_under, state["Pid"])
+        process = await asyncio.to_thread(process_under, state["Pid"])
         if process is not None:
             self._processes[member.node] = process
 
@@ -284,7 +244,7 @@ class ComposeDeployment:
         """Return once the process is gone, which is long before the engine has noticed and says so."""
         asked = self._ending[node] = asyncio.create_task(ending)
         deadline = time.monotonic() + within_s
-        while _alive(process):
+        while is_alive(process):
             if asked.done():
                 asked.result()
             if time.monotonic() > deadline:
@@ -302,7 +262,7 @@ class ComposeDeployment:
         ends = [self._end(member, grace_s) for member in self._members.values()]
         results = await asyncio.gather(*ends, return_exceptions=True)
         errors += [result for result in results if isinstance(result, Exception)]
-        for step in (self._remove, self._clear_folder):
+        for step in (self._keep_logs, self._remove, self._clear_folder):
             try:
                 await step()
             except Exception as error:  # teardown attempts every step
@@ -311,19 +271,19 @@ class ComposeDeployment:
             raise DeploymentError(f"stopping: {errors[0]}") from errors[0]
 
     async def _end(self, member: Member, grace_s: int) -> None:
-        """Stop a container and keep what it said."""
-        try:
-            if grace_s:
-                await self._unfreeze(member)
-                await ask(member.container.stop, timeout=grace_s)
-        finally:
-            self._log(member.node).write_bytes(await ask(member.container.logs))
+        if grace_s:
+            await self._unfreeze(member)
+            await ask(member.container.stop, timeout=grace_s)
 
     async def _keep_engine_log(self) -> None:
         assert self._client is not None
         if any(member.engine_restarts for member in self._members.values()):
             told = await ask(saying.lines, self._client, self._project.name, self._began_s)
             self._log(saying.NODE).write_text("".join(f"{line}\n" for line in told))
+
+    async def _keep_logs(self) -> None:
+        if self._client is not None:
+            await ask(keep_logs, self._client, self._project.name, self._logs)
 
     async def _remove(self) -> None:
         """Remove the project; where that fails, or docker-compose was cut short, the lifeline tries too."""
@@ -344,12 +304,12 @@ class ComposeDeployment:
 
     def _pid(self, node: str) -> int | None:
         process = self._processes.get(node)
-        return process.pid if process is not None and _alive(process) else None
+        return process.pid if process is not None and is_alive(process) else None
 
     def _running(self, node: str) -> tuple[Member, psutil.Process]:
         member = self._member(node)
         process = self._processes.get(node)
-        if process is None or not _alive(process):
+        if process is None or not is_alive(process):
             raise DeploymentError(f"{node} is not running")
         return member, process
 
@@ -363,33 +323,3 @@ class ComposeDeployment:
 
     def _log(self, node: str) -> Path:
         return self._logs / f"{node}.log"
-
-
-def member_of(node: str, container: Any) -> Member:
-    """A node's container as docker-compose made it; its health check says where it tells that it is ready."""
-    settings, network = container.attrs["Config"], container.attrs["NetworkSettings"]
-    (address,) = [one["IPAddress"] for one in network["Networks"].values()]
-    kind, *check = settings.get("Healthcheck", {"Test": [""]})["Test"]
-    ready_url = admin_url = None
-    if kind == "CMD" and check[0] == "ready":
-        _, port, path = check
-        ready_url = f"http://{address}:{port}{path}"
-        if port == ADMIN_PORT:
-            admin_url = f"http://{address}:{port}"
-    policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
-    return Member(node, container, ready_url, admin_url, engine_restarts=policy not in {"", "no"})
-
-
-def _under(init: int) -> psutil.Process | None:
-    """The process that a container's init started; None where there is none (any more)."""
-    try:
-        return psutil.Process(init).children()[0] if init else None
-    except (psutil.Error, IndexError):
-        return None
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

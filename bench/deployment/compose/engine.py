@@ -11,6 +11,7 @@ import socket
 import subprocess
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
@@ -103,6 +104,15 @@ async def ask(call: Callable[..., Got], *arguments: Any, **options: Any) -> Got:
         raise DeploymentError(f"the Docker engine refuses: {_line(error)}") from error
 
 
+def keep_logs(client: DockerClient, project: str, folder: Path) -> None:
+    """Write what each of the project's containers said to `folder`/NODE.log.
+
+    Raises DockerException or OSError.
+    """
+    for container in _containers(client, project):
+        (folder / f"{container.labels[SERVICE_LABEL]}.log").write_bytes(container.logs())
+
+
 def remove(client: DockerClient, project: str) -> int:
     """Remove the project's containers, networks and volumes; how many there were. Nothing there is no error.
 
@@ -110,13 +120,18 @@ def remove(client: DockerClient, project: str) -> int:
     """
     labelled = {"label": f"{PROJECT_LABEL}={project}"}
     removed = 0
-    for container in client.containers.list(all=True, filters=labelled, ignore_removed=True):
+    for container in _containers(client, project):
         removed += _gone(partial(container.remove, force=True, v=True))
     for network in client.networks.list(filters=labelled):
         removed += _gone(network.remove)
     for volume in client.volumes.list(filters=labelled):
         removed += _gone(partial(volume.remove, force=True))
     return removed
+
+
+def _containers(client: DockerClient, project: str) -> list[Any]:
+    filters = {"label": f"{PROJECT_LABEL}={project}"}
+    return list(client.containers.list(all=True, filters=filters, ignore_removed=True))
 
 
 def _gone(end: Callable[[], None]) -> bool:

@@ -43,6 +43,18 @@ async def build(generations: Sequence[str], log: Path, say: Say) -> None:
         client.close()
 
 
+def versions(generations: Sequence[str]) -> Mapping[str, str]:
+    """The engine's version, and the images it did not build here, by name; raises MachineError."""
+    client = connect()
+    try:
+        found = {"docker": str(client.version()["Version"])}
+        for name in {image for generation in generations for image in _public_images(generation)}:
+            found[f"image {name}"] = client.images.get(name).short_id
+        return found
+    finally:
+        client.close()
+
+
 def _fetch(client: DockerClient, name: str, say: Say) -> None:
     try:
         client.images.get(name)

@@ -1,4 +1,4 @@
-"""python -m bench.deployment.compose.lifeline PROJECT: outlives the harness, and removes what it left.
+"""python -m bench.deployment.compose.lifeline PROJECT LOGS: outlives the harness, and removes what it left.
 
 Containers are the engine's children, not ours: the kernel does not end them with the harness. This
 small process waits at a pipe whose other end only the harness holds. A line means that the harness has
@@ -17,7 +17,7 @@ from typing import Self
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from bench.deployment.compose.engine import connect, remove
+from bench.deployment.compose.engine import connect, keep_logs, remove
 from bench.errors import MachineError
 from bench.project import PROJECT
 
@@ -34,14 +34,14 @@ class Lifeline:
         self._child = child
 
     @classmethod
-    def hold(cls, project: str, log: Path) -> Self:
-        """Start the child; its complaints go to `log`."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as out:
+    def hold(cls, project: str, logs: Path) -> Self:
+        """Start the child; its complaints, and what the containers said, go to the folder `logs`."""
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / "lifeline.log").open("ab") as out:
             # Not by bench.children: this one must not die with us. In a session of its own, so that what
             # interrupts us does not reach it.
             child = subprocess.Popen(
-                [sys.executable, "-m", "bench.deployment.compose.lifeline", project],
+                [sys.executable, "-m", "bench.deployment.compose.lifeline", project, str(logs)],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,
@@ -59,18 +59,19 @@ class Lifeline:
         await asyncio.to_thread(self._child.communicate)
 
 
-def outlive(project: str) -> None:
-    """Remove the project until nothing more of it has come for QUIET_S, for PATIENCE_S at most."""
+def outlive(project: str, logs: Path) -> None:
+    """Keep the project's logs and remove it, until no more comes for QUIET_S; give up after PATIENCE_S."""
     began_s = quiet_s = time.monotonic()
     while (now_s := time.monotonic()) - quiet_s < QUIET_S and now_s - began_s < PATIENCE_S:
         try:
             client = connect()
             try:
+                keep_logs(client, project, logs)
                 if remove(client, project):
                     quiet_s = time.monotonic()
             finally:
                 client.close()
-        except (MachineError, DockerException, RequestException) as error:
+        except (MachineError, DockerException, RequestException, OSError) as error:
             print(f"{project}: {error}", flush=True)
             quiet_s = time.monotonic()
         time.sleep(LOOK_EVERY_S)
@@ -78,4 +79,4 @@ def outlive(project: str) -> None:
 
 if __name__ == "__main__":
     if sys.stdin.buffer.readline() != CLEARED:
-        outlive(sys.argv[1])
+        outlive(sys.argv[1], Path(sys.argv[2]))

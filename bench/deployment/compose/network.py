@@ -15,8 +15,10 @@ from bench.deployment import Link
 
 INTERFACE = "eth0"
 TIMEOUT_S = 10.0
+QUEUE_PACKETS = 100_000
+"""Room for what is under way in netem: its default, 1,000, would lose what nobody asked it to lose."""
 BURST_BYTES = 32_768
-QUEUE_S = 0.2
+QUEUE_S = 0.4
 """How long a packet may wait for its turn on a link with a bandwidth; then it is lost."""
 
 
@@ -37,35 +39,29 @@ class Network:
 
     async def slow(self, link: Link) -> None:
         """Delay, lose and queue what is sent. Raises DeploymentError where the kernel lacks netem."""
-        parent = ["root"]
-        if link.latency_s or link.loss_ratio:
-            spoiling = [
-                "netem",
-                "delay",
-                f"{round(link.latency_s * 1e6)}us",
-                "loss",
-                f"{link.loss_ratio:.4%}",
-            ]
-            await self._tc("replace", [*parent, "handle", "1:", *spoiling])
-            parent = ["parent", "1:1"]
-        if link.bytes_per_s is not None:
-            rate = f"{max(8, round(link.bytes_per_s * 8))}bit"
-            waiting = f"{round(QUEUE_S * 1000)}ms"
-            queue = ["handle", "2:", "tbf", "rate", rate, "burst", f"{BURST_BYTES}b", "latency", waiting]
-            await self._tc("replace", [*parent, *queue])
+        await self._tc("replace", "root", *shape(link))
 
     async def hurry(self) -> None:
         """As fast as it goes again."""
-        await self._tc("del", ["root"])
+        await self._tc("del", "root")
 
     async def _firewall(self, step: str) -> None:
         iptables = programs.require("iptables")
         both = [f"{iptables} -w {step} {way} -j DROP" for way in ("INPUT ! -i lo", "OUTPUT ! -o lo")]
         await self._inside("/bin/sh", "-c", " && ".join(both))
 
-    async def _tc(self, step: str, words: list[str]) -> None:
+    async def _tc(self, step: str, *words: str) -> None:
         await self._inside(programs.require("tc"), "qdisc", step, "dev", INTERFACE, *words)
 
     async def _inside(self, *words: str) -> None:
         enter = (programs.require("nsenter"), f"--net=/proc/{self._pid}/ns/net", "--")
         await run_to_end((*enter, *words), self._log, timeout_s=TIMEOUT_S)
+
+
+def shape(link: Link) -> list[str]:
+    """The words of tc for `link`: tc-tbf(8) for a bandwidth alone, as all kernels can, else tc-netem(8)."""
+    rate = [] if link.bytes_per_s is None else ["rate", f"{round(link.bytes_per_s * 8)}bit"]
+    if not link.latency_s and not link.loss_ratio:
+        return ["tbf", *rate, "burst", f"{BURST_BYTES}b", "latency", f"{round(QUEUE_S * 1000)}ms"]
+    delay, loss = f"{round(link.latency_s * 1e6)}us", f"{link.loss_ratio:.4%}"
+    return ["netem", "limit", str(QUEUE_PACKETS), "delay", delay, "loss", loss, *rate]

@@ -33,7 +33,7 @@ IN_IMAGE = "/etc/threegen"
 NAME = re.compile(r"threegen-(\d+)-(\d+)")
 PORT_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+_PORT):-")
 UP_TIMEOUT_S = 180.0
-SAY_EVERY_S = 0.5
+SAY_EVERY_S = 5.0
 NO_CHECKS = "24h"
 """Between two health checks: the first is that late too. What they would run stays to be read."""
 Say = Callable[[str], None]
@@ -113,15 +113,12 @@ class Project:
 
 
 async def with_progress(words: Sequence[str], log: Path, timeout_s: float, doing: str, say: Say) -> None:
-    """Run a command into `log`, saying its last line while it takes; raises DeploymentError."""
+    """Run a command into `log`, and say now and then how far it is; raises DeploymentError."""
     running = asyncio.create_task(run_to_end(words, log, timeout_s=timeout_s))
     try:
-        said = ""
+        say(doing)
         while not (await asyncio.wait({running}, timeout=SAY_EVERY_S))[0]:
-            text = f"{doing}: {last_line(log)}"
-            if text != said:
-                said = text
-                say(text)
+            say(f"{doing}: {last_line(log)[:60]}")
         await running
     finally:
         running.cancel()
