@@ -44,7 +44,7 @@ from bench.conductor.deploying import deploy, prepare, require_programs
 from bench.conductor.run import RETRIES, begin_folder, close_folder
 from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
-from bench.deployment import Deployment
+from bench.deployment import Deployment, Stop
 from bench.errors import DeploymentError
 from bench.histograms import decode_log
 from bench.load.trial import Assignment
@@ -311,6 +311,8 @@ class _Rig:
             return
         self.reached.step = f"{self.generation}, stopping {node}"
         self.watcher.step(self.reached.step)
+        if not isinstance(self.deployment, Stop):
+            raise DeploymentError(f"this deployment cannot stop {node}, so that it be down")
         await self.deployment.stop(node)
         self.watcher.note(f"{self.generation} goes on without {node}")
         await asyncio.sleep(SETTLE_S)
