@@ -153,9 +153,9 @@ def test_a_profile_is_run_on_containers_through_its_faults_and_every_message_is_
     assert code == 0, said
     (folder,) = (tmp_path / "results").glob("*-contained")
     steps = rows(folder / "faults.csv")
-    assert [(row["kind"], row["step"]) for row in steps if row["trial"] == steps[-1]["trial"]] == [
+    assert {(row["kind"], row["step"]) for row in steps} == {
         (kind, step) for kind in ("partition", "pause", "slow", "kill") for step in ("inject", "heal")
-    ]
+    }
     assert all(row["completed_s"] and not row["detail"] for row in steps), steps
     audit = rows(folder / "audit.csv")
     assert sum(int(row["acknowledged"]) for row in audit) > 500

@@ -131,9 +131,13 @@ def test_a_trials_files_add_its_people_and_cores_to_every_node(tmp_path: Path, g
     assert list(services) == nodes_of(generation)
     assert {service["cpuset"] for service in services.values()} == {"0,2"}
     told = folder / generation
-    assert {service["volumes"][0] for service in services.values()} == {
-        f"{told}:/etc/threegen/{generation}:ro"
+    mounted = {
+        "type": "bind",
+        "source": str(told),
+        "target": f"/etc/threegen/{generation}",
+        "read_only": True,
     }
+    assert [service["volumes"] for service in services.values()] == [[mounted]] * len(services)
     inside = {**people, "contacts_file": f"/etc/threegen/{generation}/contacts.json"}
     seen = [json.loads(path.read_text()) for path in told.glob("*.json") if path.name != "contacts.json"]
     assert [one["people"] for one in seen if "people" in one] == [inside] * sum(

@@ -277,26 +277,26 @@ class ComposeDeployment:
 
     async def _keep_engine_log(self) -> None:
         assert self._client is not None
-        if any(member.engine_restarts for member in self._members.values()):
-            told = await ask(saying.lines, self._client, self._project.name, self._began_s)
+        restarting = [m.container.id for m in self._members.values() if m.engine_restarts]
+        if restarting:
+            told = await ask(saying.lines, self._client, restarting, self._began_s)
             self._log(saying.NODE).write_text("".join(f"{line}\n" for line in told))
 
     async def _keep_logs(self) -> None:
-        if self._client is not None:
-            await ask(keep_logs, self._client, self._project.name, self._logs)
+        assert self._client is not None
+        await ask(keep_logs, self._client, self._project.name, self._logs)
 
     async def _remove(self) -> None:
         """Remove the project; where that fails, or docker-compose was cut short, the lifeline tries too."""
-        if self._client is None or self._lifeline is None:
-            return
-        end = self._lifeline.let_go
+        assert self._client is not None
+        removed = False
         try:
             await ask(remove, self._client, self._project.name)
-            if self._members:
-                end = self._lifeline.release
+            removed = bool(self._members)
         finally:
-            await end()
             self._client.close()
+            if self._lifeline is not None:
+                await (self._lifeline.release() if removed else self._lifeline.let_go())
 
     async def _clear_folder(self) -> None:
         with contextlib.suppress(FileNotFoundError):

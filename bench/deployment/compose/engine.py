@@ -9,7 +9,8 @@ import os
 import platform
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +67,18 @@ def connect() -> DockerClient:
         client.close()
         raise
     return client
+
+
+@contextmanager
+def engine() -> Iterator[DockerClient]:
+    """The engine for as long as the block lasts; raises MachineError for what it refuses there."""
+    client = connect()
+    try:
+        yield client
+    except (DockerException, RequestException) as error:
+        raise MachineError(f"the Docker engine at {address()} refuses: {_line(error)}") from error
+    finally:
+        client.close()
 
 
 def _refuse_foreign(info: Any, where: str) -> None:

@@ -12,7 +12,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from requests.exceptions import RequestException
 from ruamel.yaml import YAML
 
-from bench.deployment.compose.engine import compose_program, connect
+from bench.deployment.compose.engine import compose_program, engine
 from bench.deployment.compose.project import FILE, Say, with_progress
 from bench.errors import DeploymentError, MachineError
 
@@ -24,8 +24,7 @@ async def build(generations: Sequence[str], log: Path, say: Say) -> None:
 
     A build of what is there already costs a second; an image that it replaces is not kept.
     """
-    client = connect()
-    try:
+    with engine() as client:
         for generation in generations:
             before = _images(client, generation)
             words = (*compose_program(), "--project-name", "threegen", "--file", str(FILE))
@@ -33,26 +32,29 @@ async def build(generations: Sequence[str], log: Path, say: Say) -> None:
             try:
                 await with_progress(words, log, BUILD_TIMEOUT_S, f"building the image of {generation}", say)
             except DeploymentError as error:
-                raise MachineError(f"the image of {generation} cannot be built: {error}") from error
+                raise MachineError(
+                    f"the image of {generation} cannot be built: {_last_words(log)} (all of it: {log})"
+                ) from error
             for image in before - _images(client, generation):
                 with contextlib.suppress(APIError):  # another container may still use it
                     client.images.remove(image)
             for name in _public_images(generation):
                 await asyncio.to_thread(_fetch, client, name, say)
-    finally:
-        client.close()
 
 
 def versions(generations: Sequence[str]) -> Mapping[str, str]:
     """The engine's version, and the images it did not build here, by name; raises MachineError."""
-    client = connect()
-    try:
+    with engine() as client:
         found = {"docker": str(client.version()["Version"])}
         for name in {image for generation in generations for image in _public_images(generation)}:
             found[f"image {name}"] = client.images.get(name).short_id
         return found
-    finally:
-        client.close()
+
+
+def _last_words(log: Path) -> str:
+    """The log's last two lines: docker-compose says at the end that it failed, and before that why."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return "; ".join(lines[-2:])[:400] or "its log is empty"
 
 
 def _fetch(client: DockerClient, name: str, say: Say) -> None:

@@ -24,6 +24,7 @@ from bench.children import last_line, run_to_end
 from bench.deployment.compose.engine import compose_program
 from bench.deployment.local.ports import free_port
 from bench.deployment.local.topology import Site
+from bench.errors import DeploymentError
 from bench.generations import GENERATIONS
 from bench.project import PROJECT
 
@@ -85,7 +86,7 @@ class Project:
 
     def write(self, site: Site, cores: frozenset[int] | None) -> None:
         """Write the nodes' configurations with the people of `site`, and the file that adds them."""
-        told = self.folder / self.generation
+        told = self.folder.resolve() / self.generation
         told.mkdir(parents=True)
         people = dict(site.people)
         for key in ("contacts_file", "groups_file"):
@@ -101,15 +102,20 @@ class Project:
         for path in told.iterdir():
             path.chmod(0o644)  # nodes run as a user of their own, whatever our umask is
         told.chmod(0o755)
-        service = _measured(told, self.folder.name, f"{IN_IMAGE}/{self.generation}", cores)
-        services = dict.fromkeys(nodes_of(self.generation), service)
+        files = {"type": "bind", "source": str(told), "target": f"{IN_IMAGE}/{self.generation}"}
+        added = _added({**files, "read_only": True}, told.parent.parent.name, cores)
+        services = dict.fromkeys(nodes_of(self.generation), added)
         (self.folder / "measured.json").write_text(json.dumps({"services": services}, indent=1))
 
     async def start(self, say: Say) -> None:
         """Create and start the containers, their ports moved to free ones; raises DeploymentError."""
         ports = {name: free_port() for name in PORT_VARIABLE.findall(FILE.read_text())}
         words = self.words("up", "--detach", "--no-build", ports=ports)
-        await with_progress(words, self.log, UP_TIMEOUT_S, "starting containers", say)
+        try:
+            await with_progress(words, self.log, UP_TIMEOUT_S, "starting containers", say)
+        except DeploymentError as error:
+            what = f"docker-compose could not start the containers: {last_line(self.log)}"
+            raise DeploymentError(f"{what} (all of it: {self.log})") from error
 
 
 async def with_progress(words: Sequence[str], log: Path, timeout_s: float, doing: str, say: Say) -> None:
@@ -130,13 +136,13 @@ def _with_people(configuration: Mapping[str, Any], people: Mapping[str, Any]) ->
     return {**configuration, "people": people} if "people" in configuration else configuration
 
 
-def _measured(told: Path, trial: str, target: str, cores: frozenset[int] | None) -> Mapping[str, Any]:
-    """What is added to each service."""
-    files = machine.most_open_files()
+def _added(mounted: Mapping[str, Any], trial: str, cores: frozenset[int] | None) -> Mapping[str, Any]:
+    """What each service gets besides; the label says to people of which run it is."""
+    most = machine.most_open_files()
     return {
         "labels": {"threegen.trial": trial},
-        "volumes": [f"{told}:{target}:ro"],
-        "ulimits": {"nofile": {"soft": files, "hard": files}},
+        "volumes": [mounted],
+        "ulimits": {"nofile": {"soft": most, "hard": most}},
         "logging": {"driver": "json-file"},
         "healthcheck": {"interval": NO_CHECKS},
         **({"cpuset": ",".join(str(core) for core in sorted(cores))} if cores else {}),

@@ -8,21 +8,21 @@ between moves them.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from docker import DockerClient
 
-from bench.deployment.compose.engine import PROJECT_LABEL, SERVICE_LABEL
+from bench.deployment.compose.engine import SERVICE_LABEL
 
 NODE = "engine"
 
 
-def lines(client: DockerClient, project: str, since_s: float) -> list[str]:
-    """The log since `since_s` (wall clock), oldest first; blocks on the engine."""
+def lines(client: DockerClient, containers: Sequence[str], since_s: float) -> list[str]:
+    """The log of these containers (ids) since `since_s` (wall clock), oldest first; blocks on the engine."""
     until_s = time.time()
     ahead_ns = time.time_ns() - time.monotonic_ns()
-    filters = {"type": "container", "label": f"{PROJECT_LABEL}={project}", "event": ["die", "start"]}
+    filters = {"type": "container", "container": list(containers), "event": ["die", "start"]}
     told = client.events(since=int(since_s), until=int(until_s) + 1, filters=filters, decode=True)
     return [json.dumps(line) for line in as_log(told, ahead_ns)]
 
