@@ -1,5 +1,6 @@
 """What the compose deployment writes, reads and refuses, without an engine."""
 
+import contextlib
 import json
 import os
 import socket
@@ -91,12 +92,23 @@ class _Forbidden:
         raise PermissionError(13, "Permission denied", path)
 
 
+def believe_in_an_engine(monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    engine = SimpleNamespace(info=lambda: {"DockerRootDir": root})
+    monkeypatch.setattr(requirements, "compose_program", lambda: ("docker-compose",))
+    monkeypatch.setattr(requirements, "engine", lambda: contextlib.nullcontext(engine))
+
+
+def test_an_engine_that_keeps_its_volumes_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    believe_in_an_engine(monkeypatch, "/dev/shm")
+    with pytest.raises(MachineError, match=r"volumes in memory \(/dev/shm, tmpfs\)"):
+        requirements.require([])
+
+
 @pytest.mark.parametrize("kind", ["partition", "slow"])
 def test_a_network_fault_without_root_is_refused_before_the_run(
     monkeypatch: pytest.MonkeyPatch, kind: FaultKind
 ) -> None:
-    monkeypatch.setattr(requirements, "compose_program", lambda: ("docker-compose",))
-    monkeypatch.setattr(requirements, "connect", lambda: SimpleNamespace(close=lambda: None))
+    believe_in_an_engine(monkeypatch, "/")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     fault = PlannedFault("monolith", 1, 1, kind, ("server",), 1.0, 2.0, link=Link(bytes_per_s=1e6))
     with pytest.raises(MachineError, match=f"a {kind} of containers .* only root may enter"):
@@ -149,15 +161,15 @@ def test_a_trials_files_add_its_people_and_cores_to_every_node(tmp_path: Path, g
 
 
 @pytest.mark.parametrize(
-    ("check", "policy", "ready", "admin", "restarts"),
+    ("check", "policy", "ready", "restarts"),
     [
-        (["CMD", "ready", "9100", "/readyz"], "no", "http://172.18.0.2:9100/readyz", "http://172.18.0.2:9100", False),
-        (["CMD", "ready", "8222", "/healthz"], "unless-stopped", "http://172.18.0.2:8222/healthz", None, True),
-        (["CMD", "mariadb-admin", "ping"], "", None, None, False),
+        (["CMD", "ready", "9100", "/readyz"], "no", "http://172.18.0.2:9100/readyz", False),
+        (["CMD", "ready", "8222", "/healthz"], "unless-stopped", "http://172.18.0.2:8222/healthz", True),
+        (["CMD", "mariadb-admin", "ping"], "", None, False),
     ],
-)  # fmt: skip
+)
 def test_where_a_node_says_that_it_is_ready_and_who_restarts_it_is_read_from_its_container(
-    check: list[str], policy: str, ready: str | None, admin: str | None, restarts: bool
+    check: list[str], policy: str, ready: str | None, restarts: bool
 ) -> None:
     container: Any = SimpleNamespace(
         attrs={
@@ -167,7 +179,7 @@ def test_where_a_node_says_that_it_is_ready_and_who_restarts_it_is_read_from_its
         }
     )
     member = member_of("node", container)
-    assert (member.ready_url, member.admin_url, member.engine_restarts) == (ready, admin, restarts)
+    assert (member.ready_url, member.engine_restarts) == (ready, restarts)
 
 
 def test_the_engine_speaks_as_the_supervisor_does() -> None:

@@ -32,7 +32,7 @@ from bench.deployment.compose.project import Project, nodes_of, own_name
 from bench.deployment.local.topology import Site
 from bench.deployment.readiness import wait_ready
 from bench.errors import DeploymentError
-from bench.records import Endpoint, NodeView
+from bench.records import Endpoint
 
 START_TIMEOUT_S = 120.0
 FAULT_TIMEOUT_S = 10.0
@@ -98,15 +98,11 @@ class ComposeDeployment:
         """Process id of the node itself, not of its container's init, by name; None for one that is down."""
         return {node: self._pid(node) for node in nodes_of(self._generation)}
 
-    def views(self) -> list[NodeView]:
-        """Every node as a user may look at it, in start order."""
-        return [NodeView(m.node, self._pid(m.node), m.admin_url) for m in self._members.values()]
-
     async def kill(self, node: str) -> None:
         """SIGKILL the node; returns once its process is gone. A paused one dies as well."""
         member, process = self._running(node)
         if member.engine_restarts:
-            await self._unfreeze(member)
+            await self._unfreeze(member)  # nobody gets into a frozen one
             await self._end_by(self._kill_inside(member), node, process, FAULT_TIMEOUT_S)
         else:
             await self._end_by(ask(member.container.kill), node, process, FAULT_TIMEOUT_S)

@@ -5,8 +5,6 @@ from typing import Any
 
 import psutil
 
-ADMIN_PORT = "9100"
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -15,7 +13,6 @@ class Member:
     node: str
     container: Any
     ready_url: str | None
-    admin_url: str | None
     engine_restarts: bool
 
 
@@ -24,13 +21,12 @@ def member_of(node: str, container: Any) -> Member:
     settings, network = container.attrs["Config"], container.attrs["NetworkSettings"]
     (address,) = [one["IPAddress"] for one in network["Networks"].values()]
     check = settings.get("Healthcheck", {}).get("Test", [])
-    ready_url = admin_url = None
+    ready_url = None
     if check[:2] == ["CMD", "ready"]:
         port, path = check[2:]
         ready_url = f"http://{address}:{port}{path}"
-        admin_url = f"http://{address}:{port}" if port == ADMIN_PORT else None
     policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
-    return Member(node, container, ready_url, admin_url, engine_restarts=policy not in {"", "no"})
+    return Member(node, container, ready_url, engine_restarts=policy not in {"", "no"})
 
 
 def process_under(init: int) -> psutil.Process | None:

@@ -3,9 +3,10 @@
 import os
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
-from bench import programs
-from bench.deployment.compose.engine import compose_program, connect
+from bench import machine, programs
+from bench.deployment.compose.engine import compose_program, engine
 from bench.errors import MachineError
 from bench.plan import PlannedFault
 
@@ -13,7 +14,8 @@ from bench.plan import PlannedFault
 def require(faults: Sequence[PlannedFault]) -> None:
     """Raise MachineError, one line, for the first thing that is missing for containers and these faults."""
     compose_program()
-    connect().close()
+    with engine() as client:
+        _refuse_memory_disk(Path(client.info()["DockerRootDir"]))
     networks = [fault for fault in faults if fault.kind in {"partition", "slow"}]
     if not networks:
         return
@@ -26,6 +28,16 @@ def require(faults: Sequence[PlannedFault]) -> None:
         programs.require(program)
     if any(fault.link and (fault.link.latency_s or fault.link.loss_ratio) for fault in networks):
         _require_netem()
+
+
+def _refuse_memory_disk(root: Path) -> None:
+    """The volumes lie there, and durability on a disk that is memory would be a lie."""
+    kind = machine.file_system(root)
+    if kind in machine.MEMORY_FILE_SYSTEMS:
+        raise MachineError(
+            f"the Docker engine keeps its volumes in memory ({root}, {kind}), where fsync keeps nothing: "
+            "give it a folder on a disk (dockerd --data-root)"
+        )
 
 
 def _require_netem() -> None:
