@@ -6,7 +6,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from bench import machine, programs
-from bench.conductor.site import WORK
 from bench.deployment import Deployment, Prove
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
@@ -20,6 +19,7 @@ from bench.records import Endpoint
 from bench.watcher import Watcher
 
 LOOPBACK = "127.0.0.1"
+BUILD_LOG = ".build.log"
 
 
 def deploy(
@@ -109,4 +109,4 @@ async def prepare(plan: Plan, results: Path, watcher: Watcher) -> None:
     if plan.deployment == "compose":
         from bench.deployment.compose import images
 
-        await images.build(plan.generations, results / WORK / "build.log", watcher.step)
+        await images.build(plan.generations, results / BUILD_LOG, watcher.step)

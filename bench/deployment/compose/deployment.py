@@ -39,6 +39,7 @@ FAULT_TIMEOUT_S = 10.0
 STOP_PATIENCE_S = 20
 STOP_GRACE_S = 3
 LOOK_EVERY_S = 0.2
+POLL_S = 0.005
 KILL_ALL = ("/bin/sh", "-c", "kill -KILL -1")
 """All processes of the container but its init, which ends with them."""
 
@@ -124,6 +125,7 @@ class ComposeDeployment:
                 await ask(member.container.start)
             if time.monotonic() > deadline:
                 raise DeploymentError(f"{node} does not run {FAULT_TIMEOUT_S:g} s after its start")
+            await asyncio.sleep(POLL_S)
 
     async def pause(self, node: str) -> None:
         """Freeze the container; returns once the kernel has."""

@@ -19,6 +19,7 @@ import docker
 from docker import DockerClient
 from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from bench import programs
 from bench.errors import DeploymentError, MachineError
@@ -113,8 +114,8 @@ async def ask(call: Callable[..., Got], *arguments: Any, **options: Any) -> Got:
     """What a blocking call of the SDK gives, from a thread; raises DeploymentError for what it raises."""
     try:
         return await asyncio.to_thread(call, *arguments, **options)
-    except (DockerException, RequestException) as error:
-        raise DeploymentError(f"the Docker engine refuses: {_line(error)}") from error
+    except (DockerException, RequestException, HTTPError, OSError) as error:
+        raise DeploymentError(f"the Docker engine: {_line(error)}") from error
 
 
 def keep_logs(client: DockerClient, project: str, folder: Path) -> None:

@@ -22,8 +22,10 @@ BUILD_TIMEOUT_S = 1800.0
 async def build(generations: Sequence[str], log: Path, say: Say) -> None:
     """See to it that the engine has every image, ours as the sources are now; raises MachineError.
 
-    A build of what is there already costs a second; an image that it replaces is not kept.
+    `log` is written anew. A build of what is there already costs a second; an image that it replaces is
+    not kept.
     """
+    await asyncio.to_thread(log.unlink, missing_ok=True)
     with engine() as client:
         for generation in generations:
             before = _images(client, generation)
