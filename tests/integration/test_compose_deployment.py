@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -242,10 +243,11 @@ async def test_the_engine_starts_again_what_was_killed_and_not_what_was_stopped(
         await deployment.full_speed("nats-1")
         with pytest.raises(DeploymentError, match="no node 'supervisor' here; there are nats-1"):
             await deployment.kill("supervisor")
-    told = (tmp_path / "logs" / "engine.log").read_text().splitlines()
-    assert [line.split('"event": ')[1].split(",")[:2] for line in told][:2] == [
-        ['"detected"', ' "target": "message-1"'],
-        ['"restarted"', ' "target": "message-1"'],
+    told = [json.loads(line) for line in (tmp_path / "logs" / "engine.log").read_text().splitlines()]
+    assert [(line["event"], line["target"]) for line in told] == [
+        ("detected", "message-1"),
+        ("restarted", "message-1"),
+        ("stopped", "gateway-2"),
     ]
     assert "passing a message through" in watcher.texts
     assert left(engine, own_name()) == []

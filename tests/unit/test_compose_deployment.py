@@ -187,13 +187,12 @@ def test_the_engine_speaks_as_the_supervisor_does() -> None:
         service = {"com.docker.compose.service": "message-1"}
         return {"Action": action, "timeNano": at_ns, "Actor": {"Attributes": {**service, **attributes}}}
 
-    said = list(
-        as_log([event("start", 1_005), event("die", 1_020, exitCode="137"), event("start", 1_040)], 1_000)
-    )
-    assert said == [
-        {"t_ns": 20, "node": "engine", "event": "detected", "target": "message-1", "exit_code": 137},
-        {"t_ns": 40, "node": "engine", "event": "restarted", "target": "message-1", "attempt": 1},
-    ]
+    died, stopped = {"exitCode": "137"}, {"exitCode": "0"}
+    seen = [event("start", 1_005), event("die", 1_020, **died), event("start", 1_040)]
+    seen += [event("kill", 1_050, signal="15"), event("die", 1_060, **stopped), event("start", 1_070)]
+    said = [(line["t_ns"], line["event"], line.get("exit_code")) for line in as_log(seen, 1_000)]
+    assert said == [(20, "detected", 137), (40, "restarted", None), (60, "stopped", 0)]
+    assert {(line["node"], line["target"]) for line in as_log(seen, 1_000)} == {("engine", "message-1")}
 
 
 def test_a_bandwidth_needs_no_netem_and_the_rest_does() -> None:

@@ -1,13 +1,14 @@
 """What the engine saw and did, as a node's log says it: it plays the supervisor, so it speaks like one.
 
 One JSON object a line: `t_ns` (CLOCK_MONOTONIC), `node` (`engine`), `event`, `target`. `detected` is a
-container that ended and that the engine starts again by itself, `restarted` its next start. The engine
-keeps its last 256 events, of all containers, and dates them by the wall clock; a clock that is set in
-between moves them.
+container that died and that the engine starts again by itself, `restarted` its next start, `stopped` one
+that ended because the engine was asked for it. The engine keeps its last 256 events, of all containers,
+and dates them by the wall clock; a clock that is set in between moves them.
 """
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,20 +23,30 @@ def lines(client: DockerClient, containers: Sequence[str], since_s: float) -> li
     """The log of these containers (ids) since `since_s` (wall clock), oldest first; blocks on the engine."""
     until_s = time.time()
     ahead_ns = time.time_ns() - time.monotonic_ns()
-    filters = {"type": "container", "container": list(containers), "event": ["die", "start"]}
+    filters = {"type": "container", "container": list(containers), "event": ["kill", "die", "start"]}
     told = client.events(since=int(since_s), until=int(until_s) + 1, filters=filters, decode=True)
     return [json.dumps(line) for line in as_log(told, ahead_ns)]
 
 
 def as_log(events: Any, ahead_ns: int) -> Iterator[Mapping[str, Any]]:
     """The lines of these events; `ahead_ns` is the wall clock's lead over the monotonic one."""
-    down: dict[str, int] = {}
+    asked: set[str] = set()
+    dead: set[str] = set()
+    deaths: Counter[str] = Counter()
     for event in events:
         attributes = event["Actor"]["Attributes"]
         target = attributes[SERVICE_LABEL]
-        said = {"t_ns": event["timeNano"] - ahead_ns, "node": NODE}
-        if event["Action"] == "die":
-            down[target] = down.get(target, 0) + 1
-            yield {**said, "event": "detected", "target": target, "exit_code": int(attributes["exitCode"])}
-        elif target in down:
-            yield {**said, "event": "restarted", "target": target, "attempt": down[target]}
+        said = {"t_ns": event["timeNano"] - ahead_ns, "node": NODE, "target": target}
+        match event["Action"]:
+            case "kill":
+                asked.add(target)
+            case "die" if target in asked:
+                asked.discard(target)
+                yield {**said, "event": "stopped", "exit_code": int(attributes["exitCode"])}
+            case "die":
+                dead.add(target)
+                deaths[target] += 1
+                yield {**said, "event": "detected", "exit_code": int(attributes["exitCode"])}
+            case "start" if target in dead:
+                dead.discard(target)
+                yield {**said, "event": "restarted", "attempt": deaths[target]}
