@@ -176,7 +176,7 @@ def test_a_harness_killed_outright_in_a_partition_leaves_no_container_network_vo
     running = bench(faults_s="60s", faults="  - {kind: partition, target: core, at: 3s, duration: 50s}")
     project = project_of(running.pid)
     said = tmp_path / "out.txt"
-    wait_until(lambda: "partition: server" in said.read_text() or running.poll() is not None, "no partition")
+    wait_until(lambda: "partition server" in said.read_text() or running.poll() is not None, "no partition")
     assert running.poll() is None, said.read_text()
     assert left(engine, project)
     running.send_signal(signal.SIGKILL)
