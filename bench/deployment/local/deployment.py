@@ -113,12 +113,13 @@ class LocalDeployment:
         It stays down until `restart`, whoever owns it.
         """
         pid = self._running(node)
-        down_file = self._process(node).down_file
-        if down_file is not None:
-            down_file.touch()
+        process = self._process(node)
+        if process.down_file is not None:
+            process.down_file.touch()
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_PATIENCE_S
-        while _alive(pid):
+        # An owner takes the pid file away when it has seen that the node it is to keep down has ended.
+        while _alive(pid) or (process.pid_file is not None and process.pid_file.exists()):
             if time.monotonic() > deadline:
                 raise DeploymentError(f"{node} had not ended {STOP_PATIENCE_S:g} s after SIGTERM")
             await asyncio.sleep(0.001)
