@@ -110,4 +110,4 @@ async def test_a_degraded_search_runs_without_the_node_and_says_so(tmp_path: Pat
     console.print(show_capacity(folder.manifest(), search, found, rows))
     text = console.export_text()
     assert "microservices\n  message-2 down" in "\n".join(line.rstrip() for line in text.splitlines())
-    assert "Degraded capacity: down throughout were, of microservices message-2." in text
+    assert "Degraded capacity, with a node down throughout: message-2 of microservices." in text
