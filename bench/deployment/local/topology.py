@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from bench.deployment.local.filling import NODE, Fill, History, configuration
 from bench.deployment.local.ports import free_port
 from bench.records import Endpoint
 
@@ -42,10 +43,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A generation laid out on this host: processes in start order, and where people connect."""
+    """A generation laid out on this host: processes in start order, and where people connect.
+
+    `fill` puts a history into its store, where it is to have one.
+    """
 
     processes: tuple[Process, ...]
     endpoints: tuple[Endpoint, ...]
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,19 @@ class Site:
     """The ground a topology is laid out on.
 
     `folder` is private to this deployment, on a real disk, and removed with it. `people` is the
-    `people` object of every stub's configuration (see services.runtime.People), as plain JSON.
+    `people` object of every stub's configuration (see services.runtime.People), as plain JSON. `history` is
+    what they have written before; its end leaves `positions`, up to where each of them has received.
     """
 
     folder: Path
     people: Mapping[str, Any]
     host: str = "127.0.0.1"
+    history: History | None = None
+
+    @property
+    def positions(self) -> Path:
+        """A JSON object, position by person, where there is a history and it has been filled in."""
+        return self.folder / "positions.json"
 
     def data(self, node: str) -> Path:
         """The node's data folder, made if need be."""
@@ -90,3 +102,11 @@ class Site:
             owner=owner,
             pid_file=None if owner is None else self.folder / "pids" / node,
         )
+
+    def fill(self, kind: str, moment: Literal["before", "ready"], config: Mapping[str, Any]) -> Fill | None:
+        """The filling process of `kind`, with the keys of its own in `config`; None without a history."""
+        if self.history is None:
+            return None
+        every = configuration(self.history, self.people, self.positions)
+        process = self.stub(kind, NODE, {**every, **config})
+        return Fill(process.command, moment, self.history.messages)
