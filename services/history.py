@@ -54,17 +54,20 @@ class Message(NamedTuple):
 
 
 class History:
-    """All messages of one configuration; raises ConfigError for people or bodies that are not sound."""
+    """All messages of one configuration; raises ConfigError for people or bodies that are not sound.
+
+    Who has no contact with a history hears from their neighbour.
+    """
 
     def __init__(self, config: HistoryConfig) -> None:
         self.messages = config.messages
         self.persons = config.persons
+        if config.persons > config.people.count:
+            raise ConfigError(f"persons: {config.persons}, but there are {config.people.count} accounts")
         self._contacts = [
-            [contact for contact in contacts if contact < config.persons]
-            for contacts in config.people.contacts()[: config.persons]
+            [other for other in contacts if other < self.persons] or [(person + 1) % self.persons]
+            for person, contacts in enumerate(config.people.contacts()[: self.persons])
         ]
-        if len(self._contacts) < self.persons or not all(self._contacts):
-            raise ConfigError("persons: some of them have no account, or no contact who has a history too")
         self._bodies = [(body, crc32(body.encode())) for body in _bodies(config.bodies_file)]
         self._run = config.run
         self._seed = config.seed & 0xFFFFFFFF

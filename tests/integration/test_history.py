@@ -10,7 +10,7 @@ import pytest
 
 from bench.deployment.local import lay_out
 from bench.deployment.local.filling import History
-from bench.deployment.local.topology import Site, Topology
+from bench.deployment.local.topology import POSITIONS, Site, Topology
 from bench.generations import GENERATIONS
 from bench.load.crowd import connect_with
 from bench.records import Person
@@ -48,7 +48,7 @@ def test_the_history_is_what_was_asked_for_and_who_has_received_it_does_not_rece
     (filled,) = events(running, "history", "preloaded")
     assert filled["messages"] == MESSAGES
     assert filled["bytes"] > MESSAGES * 100
-    positions = {int(k): v for k, v in json.loads(sites[0].positions.read_text()).items()}
+    positions = {int(k): v for k, v in json.loads((sites[0].folder / POSITIONS).read_text()).items()}
     expected = Written(
         HistoryConfig(
             node="history",
@@ -58,7 +58,7 @@ def test_the_history_is_what_was_asked_for_and_who_has_received_it_does_not_rece
             seed=7,
             run=0xABC,
             bodies_file=bodies_file,
-            positions_file=sites[0].positions,
+            positions_file=sites[0].folder / POSITIONS,
         )
     )
     if generation == "monolith":

@@ -16,7 +16,7 @@ from bench.children import run_to_end
 
 NODE = "history"
 TAIL_BYTES = 4_096
-POLL_S = 0.5
+POLL_S = 1.0
 FEWEST_PER_S = 1_000
 """Slower than this nothing fills that is not broken."""
 PATIENCE_S = 60.0
@@ -72,8 +72,12 @@ async def run_fill(
 
 
 async def _tell(fill: Fill, log: Path, say: Callable[[str], None]) -> None:
+    said = ""
     while True:
-        say(f"preloading {fill.messages:,} messages: {_stored(log) / fill.messages * 100:.0f} %")
+        text = f"preloading {fill.messages:,} messages: {_stored(log) / fill.messages * 100:.0f} %"
+        if text != said:
+            say(text)
+        said = text
         await asyncio.sleep(POLL_S)
 
 

@@ -16,6 +16,9 @@ from bench.deployment.local.filling import NODE, Fill, History, configuration
 from bench.deployment.local.ports import free_port
 from bench.records import Endpoint
 
+POSITIONS = "positions.json"
+"""In a site with a history: up to where each person has received, a JSON object, position by person."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -59,18 +62,13 @@ class Site:
 
     `folder` is private to this deployment, on a real disk, and removed with it. `people` is the
     `people` object of every stub's configuration (see services.runtime.People), as plain JSON. `history` is
-    what they have written before; its end leaves `positions`, up to where each of them has received.
+    they have written before; once that is filled in, `folder` has POSITIONS.
     """
 
     folder: Path
     people: Mapping[str, Any]
     host: str = "127.0.0.1"
     history: History | None = None
-
-    @property
-    def positions(self) -> Path:
-        """A JSON object, position by person, where there is a history and it has been filled in."""
-        return self.folder / "positions.json"
 
     def data(self, node: str) -> Path:
         """The node's data folder, made if need be."""
@@ -107,6 +105,6 @@ class Site:
         """The filling process of `kind`, with the keys of its own in `config`; None without a history."""
         if self.history is None:
             return None
-        every = configuration(self.history, self.people, self.positions)
+        every = configuration(self.history, self.people, self.folder / POSITIONS)
         process = self.stub(kind, NODE, {**every, **config})
         return Fill(process.command, moment, self.history.messages)
