@@ -175,13 +175,16 @@ def fits(rows: Sequence[RecoveryDataRow], published: Sequence[PublishedRow]) -> 
 
 
 def line(pairs: Sequence[tuple[float, float]]) -> Line | None:
-    """The line through (size, seconds); None where the points are too few or of one size."""
+    """The line through (size, seconds); None where the points are too few, of one size, or too much alike."""
     from scipy.stats import theilslopes  # takes half a second to import
 
     if orders(Counter(x for x, _ in pairs)) < FEWEST_ORDERS:
         return None
     x, y = (np.array(values, dtype=float) for values in zip(*pairs, strict=True))
-    slope, _, lower, upper = theilslopes(y, x, alpha=0.95)
+    if np.ptp(y) == 0:
+        return Line(0.0, 0.0, 0.0, float(np.median(x)), float(y[0]))
+    with np.errstate(invalid="ignore"):  # the interval's variance, where nearly all times are alike
+        slope, _, lower, upper = theilslopes(y, x, alpha=0.95)
     if not all(map(math.isfinite, (slope, lower, upper))):
         return None
     return Line(float(slope), float(lower), float(upper), float(np.median(x)), float(np.median(y)))
@@ -239,7 +242,9 @@ def _fit(
     )
     if fitted is None:
         sizes = len({size for size, _ in pairs})
-        return replace(row, note=f"points at {sizes} sizes, {len(pairs)} in all, are too few for an interval")
+        times = len({time_s for _, time_s in pairs})
+        note = f"too few for an interval: points {len(pairs)}, sizes {sizes}, different times {times}"
+        return replace(row, note=note)
     row = replace(
         row,
         slope_s=fitted.slope * row.per,

@@ -74,7 +74,8 @@ async def run_fill(
 async def _tell(fill: Fill, log: Path, say: Callable[[str], None]) -> None:
     said = ""
     while True:
-        text = f"preloading {fill.messages:,} messages: {_stored(log) / fill.messages * 100:.0f} %"
+        tenths = _stored(log) * 10 // fill.messages
+        text = f"preloading {fill.messages:,} messages: {tenths * 10} %"
         if text != said:
             say(text)
         said = text
