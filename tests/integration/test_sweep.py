@@ -23,10 +23,10 @@ PROFILE: dict[str, Any] = {
         "timeout": "8s",
         "stages": [
             {"name": "steady", "kind": "steady", "duration": "2s", "rate": "100/s"},
-            {"name": "fault", "kind": "fault", "duration": "4s", "rate": "100/s"},
+            {"name": "struck", "kind": "steady", "duration": "4s", "rate": "100/s"},
         ],
     },
-    "slo": {"response": "8s"},  # a machine that is merely busy makes no trial void
+    "slo": {"response": "8s", "share": "1%"},  # a machine that is merely busy makes no trial void
     "faults": [{"kind": "kill", "target": "core", "at": "2100ms"}],
     "drain": {"quiet": "300ms", "limit": "10s"},
     "history": {"messages": "2k"},
