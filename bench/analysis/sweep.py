@@ -53,6 +53,8 @@ class Swept:
     """
 
     generation: str
+    kind: str
+    node: str
     messages: int
     data_bytes: int | None
     users_online: int
@@ -131,6 +133,8 @@ def _summed(rows: Sequence[RecoveryDataRow]) -> Swept:
     replays = [row.replay_s for row in rows if row.replay_s is not None]
     return Swept(
         generation=rows[0].generation,
+        kind=rows[0].kind,
+        node=rows[0].node,
         messages=rows[0].messages,
         data_bytes=next((row.data_bytes for row in rows if row.data_bytes is not None), None),
         users_online=rows[0].users_online,

@@ -42,7 +42,15 @@ def show_sweep(
     if not swept:
         parts.append(Text("No fault was measured."))
     else:
-        parts += [_times(swept), Text(), _lines(fits), *_notes(swept, fits, audits)]
+        void = sum(trial.status == "void" for trial in manifest.trials)
+        parts += [
+            _faults(swept),
+            Text(),
+            _times(swept),
+            Text(),
+            _lines(fits),
+            *_notes(swept, fits, audits, void),
+        ]
     if folder is not None:
         parts += [Text(), Whole(str(folder))]
     return Group(*parts)
@@ -72,6 +80,12 @@ def audit_words(losses: Losses | None) -> str:
     }
     said = ", ".join(f"{many:,} {what}" for what, many in found.items() if many) or "none lost"
     return f"of {losses.acknowledged:,} acknowledged messages {said}"
+
+
+def _faults(swept: Sequence[Swept]) -> Text:
+    """What struck each generation."""
+    struck = {row.generation: f"{row.generation} {row.kind} {row.node}".rstrip() for row in swept}
+    return Text(textwrap.fill(f"recovery from: {', '.join(struck.values())}", WIDTH))
 
 
 def _times(swept: Sequence[Swept]) -> Table:
@@ -136,12 +150,14 @@ def _said(row: RecoveryFitRow) -> str:
 
 
 def _notes(
-    swept: Sequence[Swept], fits: Sequence[RecoveryFitRow], audits: Mapping[str, str]
+    swept: Sequence[Swept], fits: Sequence[RecoveryFitRow], audits: Mapping[str, str], void: int
 ) -> list[RenderableType]:
     said = [_said(row) for row in fits if row.figure == "time_to_recover_s" or row.note]
     said += [f"{generation}: {text}" for generation, text in audits.items()]
     if any(row.median_censored or row.most_censored for row in swept):
         said.append("> is a lower bound: not recovered by the next fault, or by the end.")
+    if void:
+        said.append(f"Trials that were void, and are in no figure: {void} (trials.csv says why).")
     said.append(
         "Data is one copy's, before the load. A projected size is where the line measured here would come "
         "to; nothing says that it stays straight so far, or that a machine could hold so much."

@@ -23,7 +23,7 @@ MANIFEST = Manifest(
     reached="7 of 8 trials, then sharded trial 4, under load",
     kind="recovery",
 )
-SWEPT = Swept("monolith", 100_000, 43_200_000, 100, 5, 2.31, False, 2.1, 2.9, False, 0.95)
+SWEPT = Swept("monolith", "kill", "server", 100_000, 43_200_000, 100, 5, 2.31, False, 2.1, 2.9, False, 0.95)
 FIT = RecoveryFitRow(
     generation="monolith",
     against="data_bytes",
@@ -52,7 +52,14 @@ def test_the_whole_of_it_is_this() -> None:
             SWEPT, messages=800_000, data_bytes=345_600_000, median_s=9.4, most_s=31.02, most_censored=True
         ),
         replace(SWEPT, users_online=400, median_s=None, least_s=None, most_s=None, faults=0, replay_s=None),
-        replace(SWEPT, generation="sharded", data_bytes=1_234_000_000, median_s=30.5, median_censored=True),
+        replace(
+            SWEPT,
+            generation="sharded",
+            node="shard-0-primary",
+            data_bytes=1_234_000_000,
+            median_s=30.5,
+            median_censored=True,
+        ),
     ]
     few = "too few for an interval: points 3, sizes 3, different times 3"
     unseen = replace(FIT, against="users_online", verdict="no dependence seen", note="")
