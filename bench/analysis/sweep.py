@@ -76,7 +76,7 @@ def points(evidence: Evidence, recovery: Sequence[RecoveryRow]) -> tuple[Recover
             events.setdefault((event.generation, event.trial), []).append(event)
     planned = {(t.generation, t.trial): t.retry_of or t.trial for t in evidence.manifest.trials}
     rows = []
-    for row, following in zip(recovery, [*recovery[1:], None], strict=True):
+    for row, following in zip(recovery, [*recovery, None][1:], strict=True):
         if row.kind == CONTROL:
             continue
         key = (row.generation, row.trial)

@@ -195,6 +195,12 @@ def test_points_come_from_the_run_folder_alone_and_a_retry_has_the_setting_of_wh
     assert times == pytest.approx([2.0, 4.0], abs=0.3)
 
 
+def test_a_sweep_that_ended_before_its_first_fault_has_no_points_and_no_lines() -> None:
+    told = evidence(Scripted(), sweep=sweep_of((1, 1.0)))
+    assert points(told, recoveries(told)) == ()
+    assert (summed(()), fits((), PUBLISHED)) == ((), ())
+
+
 def test_a_plan_without_settings_is_refused() -> None:
     told = evidence(Scripted(injected_s=(20.0,), outages=(Outage(20.0, 22.0),)))
     with pytest.raises(RunFolderError, match="sweep"):

@@ -77,6 +77,14 @@ def test_the_whole_of_it_is_this() -> None:
     assert text == GOLDEN.read_text()
 
 
+def test_a_sweep_without_a_fault_says_how_far_it_came() -> None:
+    console = Console(width=80, record=True, color_system=None)
+    console.print(show_sweep(MANIFEST, [], [], {}))
+    text = console.export_text()
+    assert "Interrupted: 7 of 8 trials" in text
+    assert "No fault was measured." in text
+
+
 def test_sizes_are_read_by_people() -> None:
     assert size("data_bytes", 43_200_000) == "43.2 MB"
     assert size("data_bytes", 1.95e12) == "1.95 TB"
