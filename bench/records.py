@@ -11,6 +11,7 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
 3  faults.csv and recovery.csv name all nodes that were struck together, joined by `+`; new kinds of faults.
    capacity.csv says which node was down throughout. recovery.csv has redundant_s, human_s, touched_clients
    and touched_ratio; recovery_phases.csv and touched.csv are new.
+   recovery_data.csv and recovery_fit.csv are new, in the folders of sweeps.
 """
 
 from collections.abc import Sequence
@@ -378,6 +379,66 @@ class CapacityRow:
     believed: Literal["yes", "no", "unknown"]
     note: str
     down: str = ""
+
+
+SweptSize = Literal["data_bytes", "users_online"]
+SweptFigure = Literal["time_to_recover_s", "replay_s"]
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryDataRow:
+    """recovery_data.csv: one fault of one trial of a sweep, and what it struck; controls are left out.
+
+    `data_factor` and `users_factor` are those of the trial's setting: `messages` of history, preloaded, which
+    take `data_bytes` in one copy of the generation's store (what the load adds is not in it), and
+    `users_online`. `outcome`, `time_to_recover_s` and `censored_at_s` are recovery.csv's. `replay_s` is the
+    longest replay that a node told of after the fault, empty where none did.
+    """
+
+    generation: str
+    trial: int
+    fault: int
+    kind: str
+    node: str
+    data_factor: float
+    users_factor: float
+    messages: int
+    data_bytes: int | None
+    users_online: int
+    outcome: Literal["no impact", "recovered", "not recovered", "unknown"]
+    time_to_recover_s: float | None
+    censored_at_s: float | None
+    replay_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryFitRow:
+    """recovery_fit.csv: the line of one figure of one generation against one size, over `points` of a sweep.
+
+    The points are the faults of the kind and node of the generation's first.
+    `slope_s` is in seconds per `per` of the size (10^9 bytes, 1,000 people), with its 95 % interval;
+    `at_zero_s` is where the line begins. `reached_at` is the size at which the line comes to
+    `published_recovery_s`, with the interval that the slope's makes of it; only where `verdict` is
+    `projected`. `no dependence seen`: the slope's interval holds 0. `not projected`: `note` says why, or
+    the figure has no published one. `censored` points are lower bounds. The rules: bench/analysis/sweep.py.
+    """
+
+    generation: str
+    against: SweptSize
+    figure: SweptFigure
+    points: int
+    censored: int
+    per: float
+    slope_s: float | None
+    slope_lower_s: float | None
+    slope_upper_s: float | None
+    at_zero_s: float | None
+    published_recovery_s: float | None
+    reached_at: float | None
+    reached_at_lower: float | None
+    reached_at_upper: float | None
+    verdict: Literal["projected", "no dependence seen", "not projected"]
+    note: str
 
 
 @dataclass(frozen=True, slots=True)

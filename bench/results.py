@@ -9,6 +9,7 @@
       summary.csv  recovery.csv  recovery_phases.csv  trials.csv
                         what the analysis made of them
       capacity_trials.csv  capacity.csv                       of a search for capacity
+      recovery_data.csv  recovery_fit.csv                     of a sweep of data volumes
       logs/<generation>-trial-<n>/<node>.log                  the nodes' own words
     results/reference/report_table.csv                        the published table
 
@@ -40,6 +41,8 @@ from bench.records import (
     CapacityTrialRow,
     FaultRow,
     PhaseRow,
+    RecoveryDataRow,
+    RecoveryFitRow,
     RecoveryRow,
     SummaryRow,
     TelemetryRow,
@@ -67,6 +70,7 @@ ANALYSED: Mapping[str, type] = {
 }
 CAPACITY_TRIALS = "capacity_trials.csv"
 CAPACITY = "capacity.csv"
+SWEEP: Mapping[str, type] = {"recovery_data.csv": RecoveryDataRow, "recovery_fit.csv": RecoveryFitRow}
 REFERENCE = Path("reference") / "report_table.csv"
 
 
@@ -190,6 +194,11 @@ class RunFolder:
         """Replace capacity.csv, and say `analysed` in the manifest."""
         self._write(CAPACITY, to_csv(CapacityRow, rows))
         self.write_manifest(replace(self.manifest(), status="analysed"))
+
+    def write_sweep(self, *, data: Iterable[RecoveryDataRow], fits: Iterable[RecoveryFitRow]) -> None:
+        """Replace recovery_data.csv and recovery_fit.csv."""
+        for (name, row_class), rows in zip(SWEEP.items(), (data, fits), strict=True):
+            self._write(name, to_csv(row_class, rows))
 
     def timeline(self) -> pd.DataFrame:
         """timeline.csv, the manifest's trials only, by generation, trial, bin_start_s, operation."""

@@ -25,6 +25,7 @@ SIGNED_COLUMNS = frozenset(
     {"bin_start_s", "t_s", "planned_s", "invoked_s", "completed_s", "value"}
     | {"injected_s", "impact_s", "detected_s", "first_success_s", "restored_s", "caught_up_s"}
     | {"redundant_s", "at_s"}
+    | {"slope_s", "slope_lower_s", "slope_upper_s", "at_zero_s"}
 )
 """Columns whose numbers may be below zero; a negative number anywhere else is refused."""
 

@@ -14,11 +14,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import aiohttp
 
 from bench.children import end, last_line, run_to_end, spawn
+from bench.deployment.local.filling import NODE as HISTORY
+from bench.deployment.local.filling import run_fill
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.errors import DeploymentError
 from bench.records import Endpoint, NodeView
@@ -30,6 +32,8 @@ START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 3.0
 STOP_PATIENCE_S = 20.0
 """How long a node that is stopped as a fault may take to end in its own way, or its owner to start it."""
+SLOWEST_REPLAY_PER_S = 20_000
+"""Messages of a history that a start may take longer for."""
 POLL_S = 0.05
 
 
@@ -173,13 +177,21 @@ class LocalDeployment:
                 timeout_s=START_TIMEOUT_S,
                 cores=self._cores,
             )
+        await self._fill("before")
         for process in self.topology.processes:
             if process.owner is None:
                 await self._start(process)
         await self._wait_ready()
+        await self._fill("ready")
         if self._prove is not None:
             self._say("passing a message through")
             await self._prove(self.endpoints)
+
+    async def _fill(self, moment: Literal["before", "ready"]) -> None:
+        """Put the history in, where there is one and this is its moment."""
+        fill = self.topology.fill
+        if fill is not None and fill.moment == moment:
+            await run_fill(fill, self._log(HISTORY), cores=self._cores, say=self._say)
 
     async def _start(self, process: Process) -> None:
         child = await spawn(process.command, self._log(process.name), cores=self._cores)
@@ -188,7 +200,9 @@ class LocalDeployment:
     async def _wait_ready(self) -> None:
         """Return once every node with a `ready_url` answers 200; raise for one that dies or never does."""
         waiting = {p.name: p.ready_url for p in self.topology.processes if p.ready_url}
-        deadline = time.monotonic() + START_TIMEOUT_S
+        fill = self.topology.fill
+        timeout_s = START_TIMEOUT_S + (fill.messages / SLOWEST_REPLAY_PER_S if fill is not None else 0.0)
+        deadline = time.monotonic() + timeout_s
         last: dict[str, str] = {}
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
             while waiting:
@@ -205,7 +219,7 @@ class LocalDeployment:
                 if waiting and time.monotonic() > deadline:
                     name = next(iter(waiting))
                     raise DeploymentError(
-                        f"{name} was not ready within {START_TIMEOUT_S:g} s: {last[name]}; "
+                        f"{name} was not ready within {timeout_s:g} s: {last[name]}; "
                         f"its log: {self._log(name)}"
                     )
                 if waiting:
