@@ -295,6 +295,7 @@ class _Rig:
             timeline=left.measured.timeline,
             telemetry=left.telemetry,
             audit=left.measured.audit,
+            touched=left.measured.touched,
             hlog_text=left.measured.hlog_text,
         )
         self.rows.append(row)

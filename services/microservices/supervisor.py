@@ -180,6 +180,8 @@ class Keeper:
             if await self._answers(self.owned.health_url):
                 answered_s = time.monotonic()
                 continue
+            if self._unwanted or self._node.stopping.is_set():
+                return  # it was asked to end: its silence says nothing
             silent_s = time.monotonic() - answered_s
             if silent_s >= self._config.unresponsive_s:
                 self._silenced = True
