@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.analyse import Analysis, Headline
-from bench.analysis.audit import Losses
+from bench.analysis.audit import Blamed, Losses
 from bench.analysis.comparison import Comparison, Comparisons
 from bench.manifest import Trial
+from bench.records import FINDING_KINDS
 from bench.report.format import MISSING, bound, count, number, seconds, share, times
 from bench.report.prose import item as _item
 from bench.report.prose import section as _section
@@ -47,6 +48,8 @@ COMPARISON_COLUMNS = (
     ("word", 12),
 )
 """As above, for a comparison; with the gaps 80. `95 %` is the ratio's interval."""
+MOST_NAMED = 3
+"""Messages of each kind that are named."""
 DESCRIPTIVE = (
     "descriptive: with fewer than 4 v 4 trials no p below 0.05 is possible, and what is 0 or never came "
     "has no ratio."
@@ -187,11 +190,11 @@ def _slo(analysis: Analysis) -> list[RenderableType]:
 
 
 def _messages(analysis: Analysis) -> list[RenderableType]:
-    lines = [
-        _item(f"{headline.generation}: {_audit(headline.losses)}")
-        for headline in analysis.headlines
-        if headline.losses is not None
-    ]
+    lines: list[RenderableType] = []
+    for headline in analysis.headlines:
+        if headline.losses is not None:
+            lines.append(_item(f"{headline.generation}: {_audit(headline.losses)}"))
+            lines += _named([f for f in analysis.findings if f.generation == headline.generation])
     return [_section("Acknowledged messages, over all phases"), *lines] if lines else []
 
 
@@ -202,12 +205,42 @@ def _audit(losses: Losses) -> str:
     for name in ("phantom", "corrupt", "duplicated", "reordered", "rescued"):
         number_of = getattr(losses, name)
         if number_of:
-            text += f", {count(number_of)} {name}"
+            text += f", {count(number_of)} {name}{_more(losses, name)}"
     if losses.verdict == "unknown":
         text += "; unknown, as not all was accounted for"
-    if losses.detail:
-        text += f" ({losses.detail})"
+        text += f" ({losses.detail})" if losses.detail else ""
     return text
+
+
+def _more(losses: Losses, name: str) -> str:
+    """How duplicates divide, and how far the reordered were out of place."""
+    if name == "duplicated" and losses.duplicated_by_resend is not None:
+        again, server = losses.duplicated_by_resend, losses.duplicated_by_server or 0
+        return f" ({count(again)} sent again by their clients, {count(server)} by the server)"
+    if name == "reordered" and losses.largest_displacement:
+        return f" (by up to {count(losses.largest_displacement)} places)"
+    return ""
+
+
+def _named(findings: Sequence[Blamed]) -> list[RenderableType]:
+    """The first few messages of each kind that the audit found fault with."""
+    lines: list[RenderableType] = []
+    for kind in FINDING_KINDS:
+        own = [finding for finding in findings if finding.finding == kind]
+        for finding in own[:MOST_NAMED]:
+            where = f"{finding.phase} phase" if finding.phase else "attempted by nobody"
+            if finding.intended_s is not None:
+                where += f" at {finding.intended_s:.2f} s"
+            said = [where, finding.blame, finding.detail]
+            lines.append(
+                _item(
+                    f"  {kind}: {finding.message_id}, {finding.sender or 'nobody'} → {finding.target}, trial "
+                    f"{finding.trial}, {', '.join(part for part in said if part)}"
+                )
+            )
+        if len(own) > MOST_NAMED:
+            lines.append(_item(f"  {kind}: {count(len(own) - MOST_NAMED)} more in audit_findings.csv"))
+    return lines
 
 
 def _rest(analysis: Analysis) -> list[RenderableType]:
