@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "run",
     "calibrate": "calibrate",
     "capacity": "capacity",
+    "selftest": "selftest",
     "plan": "plan",
     "worker": "worker",
     "report": "report",
