@@ -272,5 +272,4 @@ async def _comparisons(bench: Bench) -> Sequence[Check]:
         async with asyncio.TaskGroup() as group:
             for target, (plan, folder) in block:
                 group.create_task(bench.trial(target, plan, folder, number))
-    one, equal, slower = (folder.evidence() for _, folder in made)
-    return truths.of_comparisons([one], [equal], [slower], "steady")
+    return truths.of_comparisons(*(truths.p50s(folder.evidence(), "steady") for _, folder in made))
