@@ -11,13 +11,14 @@ is read from there, and what must come out stands in analysis/selftest.py.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
 import signal
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ from bench.analysis.selftest import Check
 from bench.analysis.verdict import Signs
 from bench.calibration import PROTOCOLS
 from bench.conductor.deploying import furnish
-from bench.conductor.run import begin_folder
+from bench.conductor.run import begin_folder, close_folder
 from bench.conductor.site import WORK, clear_leftovers, refuse_memory_disk
 from bench.conductor.trial import Session, signs_of
 from bench.deployment.local import noop
 from bench.deployment.local.deployment import LocalDeployment
+from bench.errors import DeploymentError
 from bench.evidence import Evidence
 from bench.generations import ClientKind
 from bench.load.trial import Assignment
@@ -51,6 +53,8 @@ BLOCKS = 5
 """Trials of each system that is compared: with 5 v 5, an outlier in each does not decide."""
 EASY_PER_S, OVERLOAD_PER_S = 2_000, 60_000
 MISDEEDS: Mapping[str, Any] = {"lose": [60], "double": [90], "swap": [120], "corrupt": [150]}
+PORT_TRIES = 3
+PORT_TAKEN = "address already in use"
 Tell = Callable[[Check], None]
 During = Callable[[Session], Awaitable[None]]
 
@@ -175,10 +179,7 @@ class Bench:
         """Trial `number` of the run in `folder`; `during` goes beside it. Its signs, by stage."""
         work = self._results / WORK / f"{folder.path.name}-{number}"
         logs = folder.logs(GENERATION, number)
-        site = furnish(plan, work)
-        topology = noop.topology(site, target.client, target.script)
-        cores = machine.divide_cores().sut
-        async with LocalDeployment(topology, site, logs, cores=cores) as deployment:
+        async with _up(target, plan, work, logs) as deployment:
             session = Session(
                 plan=plan,
                 plan_file=folder.path / "plan.json",
@@ -210,10 +211,31 @@ class Bench:
             timeline=left.measured.timeline,
             telemetry=left.telemetry,
             audit=left.measured.audit,
+            touched=left.measured.touched,
             findings=left.measured.findings,
             hlog_text=left.measured.hlog_text,
         )
+        if number == len(plan.trials):
+            close_folder(folder, "complete", f"{number} of {number} trials", None)
         return signs_of(plan, left)
+
+
+@contextlib.asynccontextmanager
+async def _up(target: Target, plan: Plan, work: Path, logs: Path) -> AsyncIterator[LocalDeployment]:
+    """The target, started; anew where another program took its port between the drawing and the start."""
+    async with contextlib.AsyncExitStack() as stack:
+        for tries_left in reversed(range(PORT_TRIES)):
+            site = furnish(plan, work)
+            topology = noop.topology(site, target.client, target.script)
+            deployment = LocalDeployment(topology, site, logs, cores=machine.divide_cores().sut)
+            try:
+                await stack.enter_async_context(deployment)
+            except DeploymentError as error:
+                if not tries_left or PORT_TAKEN not in str(error):
+                    raise
+            else:
+                break
+        yield deployment
 
 
 async def _as_coroutine(made: Awaitable[None]) -> None:

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.analyse import Analysis, Headline
-from bench.analysis.audit import Blamed, Losses
+from bench.analysis.audit import Losses
 from bench.analysis.comparison import Comparison, Comparisons
 from bench.manifest import Trial
-from bench.records import FINDING_KINDS
-from bench.report.format import MISSING, bound, count, number, seconds, share, times
+from bench.report.audit import audit_section
+from bench.report.format import MISSING, count, number, seconds, share, times
 from bench.report.prose import item as _item
 from bench.report.prose import section as _section
 from bench.report.recovery import recovery_section
@@ -48,8 +48,6 @@ COMPARISON_COLUMNS = (
     ("word", 12),
 )
 """As above, for a comparison; with the gaps 80. `95 %` is the ratio's interval."""
-MOST_NAMED = 3
-"""Messages of each kind that are named."""
 DESCRIPTIVE = (
     "descriptive: with fewer than 4 v 4 trials no p below 0.05 is possible, and what is 0 or never came "
     "has no ratio."
@@ -73,7 +71,7 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
         parts += [
             Roomy(partial(_table, analysis)),
             *_slo(analysis),
-            *_messages(analysis),
+            *audit_section(analysis),
             *recovery_section(analysis),
         ]
     else:
@@ -187,60 +185,6 @@ def _slo(analysis: Analysis) -> list[RenderableType]:
     said = ", ".join(f"{h.generation} {share(h.slo_share)}" for h in analysis.headlines)
     goal = f"(goal {share(analysis.slo_share)} of what is offered)"
     return [_section(f"Acknowledged within {number(analysis.slo_response_ms)} ms {goal}"), _item(said)]
-
-
-def _messages(analysis: Analysis) -> list[RenderableType]:
-    lines: list[RenderableType] = []
-    for headline in analysis.headlines:
-        if headline.losses is not None:
-            lines.append(_item(f"{headline.generation}: {_audit(headline.losses)}"))
-            lines += _named([f for f in analysis.findings if f.generation == headline.generation])
-    return [_section("Acknowledged messages, over all phases"), *lines] if lines else []
-
-
-def _audit(losses: Losses) -> str:
-    text = f"{count(losses.lost)} of {count(losses.acknowledged)} lost"
-    if losses.rate_bound is not None:
-        text += f": rate ≤ {bound(losses.rate_bound)} at 95 %"
-    for name in ("phantom", "corrupt", "duplicated", "reordered", "rescued"):
-        number_of = getattr(losses, name)
-        if number_of:
-            text += f", {count(number_of)} {name}{_more(losses, name)}"
-    if losses.verdict == "unknown":
-        text += "; unknown, as not all was accounted for"
-        text += f" ({losses.detail})" if losses.detail else ""
-    return text
-
-
-def _more(losses: Losses, name: str) -> str:
-    """How duplicates divide, and how far the reordered were out of place."""
-    if name == "duplicated" and losses.duplicated_by_resend is not None:
-        again, server = losses.duplicated_by_resend, losses.duplicated_by_server or 0
-        return f" ({count(again)} sent again by their clients, {count(server)} by the server)"
-    if name == "reordered" and losses.largest_displacement:
-        return f" (by up to {count(losses.largest_displacement)} places)"
-    return ""
-
-
-def _named(findings: Sequence[Blamed]) -> list[RenderableType]:
-    """The first few messages of each kind that the audit found fault with."""
-    lines: list[RenderableType] = []
-    for kind in FINDING_KINDS:
-        own = [finding for finding in findings if finding.finding == kind]
-        for finding in own[:MOST_NAMED]:
-            where = f"{finding.phase} phase" if finding.phase else "attempted by nobody"
-            if finding.intended_s is not None:
-                where += f" at {finding.intended_s:.2f} s"
-            said = [where, finding.blame, finding.detail]
-            lines.append(
-                _item(
-                    f"  {kind}: {finding.message_id}, {finding.sender or 'nobody'} → {finding.target}, trial "
-                    f"{finding.trial}, {', '.join(part for part in said if part)}"
-                )
-            )
-        if len(own) > MOST_NAMED:
-            lines.append(_item(f"  {kind}: {count(len(own) - MOST_NAMED)} more in audit_findings.csv"))
-    return lines
 
 
 def _rest(analysis: Analysis) -> list[RenderableType]:
