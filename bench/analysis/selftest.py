@@ -33,6 +33,8 @@ UNSEEN_SHARE = 0.25
 """Of a stall, that the 99th percentile must stay below not to show it."""
 LATE_S = 0.6
 """By how much a machine may be late itself after a stall."""
+FIRST_NAMED = 3
+"""Messages, where a check names some."""
 MISDEEDS: Mapping[FindingKind, str] = {
     "lost": "a lost message",
     "duplicated": "a doubled message",
@@ -207,7 +209,9 @@ def _found(evidence: Evidence) -> Mapping[str, frozenset[str]]:
 
 
 def _names(messages: frozenset[str]) -> str:
-    return ", ".join(sorted(messages)) or "none"
+    named = sorted(messages)[:FIRST_NAMED]
+    more = f" and {len(messages) - len(named):,} more" if len(messages) > len(named) else ""
+    return ", ".join(named) + more or "none"
 
 
 def _recovered(rows: Sequence[RecoveryRow]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench.deployment.local import monolith
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.noop import topology
 from bench.deployment.local.topology import Site, Topology
@@ -121,3 +122,29 @@ async def _through_a_kill(folder: Path, logs: Path, kind: ClientKind, crew: Crew
             plan(4.0), deployment.endpoints, folder / "load", crew, client=kind, during=strike
         )
     return heard, (killed_ns[0] - heard.origin_ns) / 1e9
+
+
+def test_who_is_offline_after_the_load_is_logged_in_to_collect_before_the_verdict(tmp_path: Path) -> None:
+    heard = asyncio.run(_down_at_the_end(tmp_path))
+    assert heard.measured is not None
+    whole = heard.measured.audit[-1]
+    assert (whole.drained, whole.verdict, whole.lost) == (True, "complete", 0), whole.detail
+    assert whole.collected == CLIENTS
+    assert whole.duplicated_by_server is not None
+    assert whole.duplicated == (whole.duplicated_by_resend or 0) + whole.duplicated_by_server
+
+
+async def _down_at_the_end(folder: Path) -> Heard:
+    """A monolith that dies in the last second of the load, and comes back a second after its end."""
+    site = Site(folder=folder / "site", people=PEOPLE)
+    async with LocalDeployment(monolith.topology(site), site, folder / "logs") as deployment:
+
+        async def strike(load: LoadDriver, heard: Heard) -> None:
+            while not any(report.get("t_s", 0.0) >= 1.0 for report in heard.reports):
+                await asyncio.sleep(0.01)
+            await deployment.kill("server")
+            while time.monotonic_ns() < heard.origin_ns + (LOAD_S + 1.0) * 1e9:
+                await asyncio.sleep(0.01)
+            await deployment.restart("server")
+
+        return await offer(plan(), deployment.endpoints, folder / "load", TWO, during=strike)
