@@ -54,11 +54,13 @@ class Drain:
         if state.missing:
             self._missing_ns = now_ns
         quiet_s = (now_ns - max(state.last_arrival_ns, self._missing_ns)) / 1e9
-        if not state.missing and quiet_s >= self._needed_s(quiet_s):
+        needed_s = self._needed_s(quiet_s)
+        if not state.missing and quiet_s >= needed_s:
             by: QuietBy = "rule" if self._asked_s is None else "profile"
             return Drained(True, "", round(quiet_s, 3), by, self._collected)
         if now_ns - self._end_ns > self._limit_ns:
-            return self.cut_short(state.missing or f"quiet for only {max(quiet_s, 0):.1f} s at the limit")
+            quiet = f"quiet for only {max(quiet_s, 0):.1f} s of {needed_s:g} s at the limit"
+            return self.cut_short(state.missing or quiet)
         return None
 
     def cut_short(self, detail: str) -> Drained:

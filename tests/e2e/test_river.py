@@ -48,7 +48,7 @@ def test_the_run_folder_is_whole(folder: Path) -> None:
     expected = {
         *("manifest.json", "plan.json", "summary.csv", "timeline.csv", "histograms.hlog", "faults.csv"),
         *("recovery.csv", "telemetry.csv", "audit.csv", "audit_findings.csv", "trials.csv"),
-        "logs",
+        *("recovery_phases.csv", "touched.csv", "logs"),
     }
     assert {path.name for path in folder.iterdir()} == expected
     manifest = json.loads((folder / "manifest.json").read_text())

@@ -62,7 +62,7 @@ def test_who_comes_back_is_given_the_whole_quiet_to_collect_what_waits() -> None
     ("state", "detail"),
     [
         (replace(DONE, offline=1, missing="1 of 9 people are offline"), "1 of 9 people are offline"),
-        (replace(DONE, last_arrival_ns=ns(END_S + 59)), "quiet for only 1.1 s at the limit"),
+        (replace(DONE, last_arrival_ns=ns(END_S + 59)), "quiet for only 1.1 s of 10 s at the limit"),
     ],
 )
 def test_past_the_limit_it_ends_without_being_done(state: State, detail: str) -> None:
