@@ -169,7 +169,7 @@ class Ledger:
             return False
         at = sequence & 4095
         flags = block[at]
-        if not flags & ATTEMPTED:
+        if not flags & ATTEMPTED or text != self._name(sequence, text):
             self._phantom(text, "", addressee, "never attempted")
             return False
         if corrupt:
@@ -260,6 +260,11 @@ class Ledger:
 
     def _phase_of(self, sequence: int) -> str:
         return self._phases[max(bisect_right(self._phase_starts, sequence) - 1, 0)]
+
+    def _name(self, sequence: int, default: str) -> str:
+        """The id that this message was attempted under, or `default` where it is no longer kept."""
+        names = self._names[sequence >> 12]
+        return names[sequence & 4095] if isinstance(names, list) else names.get(sequence & 4095, default)
 
     def _let_names_go(self, number: int, open_at: Sequence[int]) -> None:
         names = self._names[number]

@@ -111,11 +111,13 @@ def test_what_nobody_sent_or_came_to_the_wrong_person_is_a_phantom() -> None:
     assert ledger.deliver("probe", "u1", 2, "x", "") is None
     assert ledger.deliver(str(message._replace(run=RUN + 1)), "u1", 2, "hello", "") is None
     assert ledger.deliver(str(message._replace(sequence=9)), "u1", 2, "hello", "") is None
+    assert ledger.deliver(str(message._replace(place=7)), "u1", 2, "hello", "") is None
+    assert ledger.deliver(str(message._replace(crc=7)), "u1", 2, "hello", "") is None
     assert ledger.deliver(text, "u1", 3, "hello", "") is None
     assert ledger.deliver(text, "u7", 2, "hello", "") is None
     assert ledger.deliver(text, "u1", 2, "hello", "g0") is None
     row = whole(ledger)
-    assert (row.phantom, row.delivered, row.verdict) == (6, 0, "violated")
+    assert (row.phantom, row.delivered, row.verdict) == (8, 0, "violated")
 
 
 def test_each_loss_is_blamed_on_its_phase() -> None:
