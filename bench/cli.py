@@ -18,6 +18,8 @@ COMMANDS = {
     "run": "run",
     "calibrate": "calibrate",
     "capacity": "capacity",
+    "recovery": "recovery",
+    "selftest": "selftest",
     "plan": "plan",
     "worker": "worker",
     "report": "report",

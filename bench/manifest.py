@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from bench.records import SCHEMA_VERSION
 
 Status = Literal["planned", "measured", "analysed"]
-Kind = Literal["run", "capacity"]
+Kind = Literal["run", "capacity", "recovery"]
 Ended = Literal["running", "complete", "interrupted", "failed"]
 TrialStatus = Literal["complete", "interrupted", "failed", "void"]
 TrialVerdict = Literal["sut_bound", "generator_bound", "noisy"]
@@ -70,7 +70,9 @@ class Manifest:
     `versions` names everything whose version may change a figure: python, threegen, git (the commit,
     with `+dirty` where the tree had changes), locust, mariadbd, nats-server. `ceilings_per_s` are the
     generator's own by protocol, as far as it had been calibrated here. A folder of `kind` capacity is of a
-    search: its trials differ in their rates, and its figures stand in capacity.csv.
+    search: its trials differ in their rates, and its figures stand in capacity.csv. One of `recovery` is of a
+    sweep: its trials differ in their history and people, as plan.json says, and its figures stand in
+    recovery_data.csv and recovery_fit.csv.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

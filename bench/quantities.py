@@ -8,6 +8,7 @@ import re
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _DURATIONS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_COUNTS = {"k": 1e3, "M": 1e6}
 _BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 _SIZES_BYTES = {"B": 1, "KB": 1_000, "MB": 1_000_000}
 
@@ -52,6 +53,16 @@ def size_bytes(text: object) -> int:
     if match is None:
         raise ValueError("expected a size with its unit: 60B, 2KB or 1MB")
     return round(float(match[1]) * _SIZES_BYTES[match[2]])
+
+
+def count(text: object) -> int:
+    """`500`, `100k`, `2.5M` as a whole number."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    match = re.fullmatch(rf"{_NUMBER}(k|M)", text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("expected a whole number, or thousands or millions: 500, 100k or 2.5M")
+    return round(float(match[1]) * _COUNTS[match[2]])
 
 
 def share_ratio(text: object) -> float:

@@ -3,12 +3,13 @@
     results/<YYYYMMDD-HHMMSS-name>/
       manifest.json     which plan, machine and versions; which trials, and how far it came (manifest.py)
       plan.json         the plan, as it was run
-      timeline.csv  faults.csv  telemetry.csv  audit.csv  touched.csv
+      timeline.csv  faults.csv  telemetry.csv  audit.csv  audit_findings.csv  touched.csv
                         the measured rows (records.py, tables.py)
       histograms.hlog   every latency, by bin, operation, outcome and measure (histograms.py)
       summary.csv  recovery.csv  recovery_phases.csv  trials.csv
                         what the analysis made of them
       capacity_trials.csv  capacity.csv                       of a search for capacity
+      recovery_data.csv  recovery_fit.csv                     of a sweep of data volumes
       logs/<generation>-trial-<n>/<node>.log                  the nodes' own words
     results/reference/report_table.csv                        the published table
 
@@ -35,11 +36,14 @@ from bench.evidence import Evidence, NodeEvent, PublishedRow
 from bench.histograms import LOG_HEADER, LogLine, read_log
 from bench.manifest import Manifest, Trial
 from bench.records import (
+    AuditFindingRow,
     AuditRow,
     CapacityRow,
     CapacityTrialRow,
     FaultRow,
     PhaseRow,
+    RecoveryDataRow,
+    RecoveryFitRow,
     RecoveryRow,
     SummaryRow,
     TelemetryRow,
@@ -58,6 +62,7 @@ MEASURED: Mapping[str, type] = {
     "telemetry.csv": TelemetryRow,
     "audit.csv": AuditRow,
     "touched.csv": TouchedRow,
+    "audit_findings.csv": AuditFindingRow,
 }
 ANALYSED: Mapping[str, type] = {
     "summary.csv": SummaryRow,
@@ -67,6 +72,7 @@ ANALYSED: Mapping[str, type] = {
 }
 CAPACITY_TRIALS = "capacity_trials.csv"
 CAPACITY = "capacity.csv"
+SWEEP: Mapping[str, type] = {"recovery_data.csv": RecoveryDataRow, "recovery_fit.csv": RecoveryFitRow}
 REFERENCE = Path("reference") / "report_table.csv"
 
 
@@ -138,6 +144,7 @@ class RunFolder:
         telemetry: Iterable[TelemetryRow] = (),
         audit: Iterable[AuditRow] = (),
         touched: Iterable[TouchedRow] = (),
+        findings: Iterable[AuditFindingRow] = (),
         hlog_text: str = "",
     ) -> Manifest:
         """Keep a trial's rows, then name it in the manifest, which is given back.
@@ -150,7 +157,7 @@ class RunFolder:
         key = (trial.generation, trial.trial)
         if key in named:
             raise ValueError(f"{trial.generation} trial {trial.trial} is in {self.path} already")
-        tables = dict(zip(MEASURED, (timeline, faults, telemetry, audit, touched), strict=True))
+        tables = dict(zip(MEASURED, (timeline, faults, telemetry, audit, touched, findings), strict=True))
         for name, given in tables.items():
             rows: list[Any] = list(given)
             strays = [row for row in rows if (row.generation, row.trial) != key]
@@ -191,6 +198,11 @@ class RunFolder:
         self._write(CAPACITY, to_csv(CapacityRow, rows))
         self.write_manifest(replace(self.manifest(), status="analysed"))
 
+    def write_sweep(self, *, data: Iterable[RecoveryDataRow], fits: Iterable[RecoveryFitRow]) -> None:
+        """Replace recovery_data.csv and recovery_fit.csv."""
+        for (name, row_class), rows in zip(SWEEP.items(), (data, fits), strict=True):
+            self._write(name, to_csv(row_class, rows))
+
     def timeline(self) -> pd.DataFrame:
         """timeline.csv, the manifest's trials only, by generation, trial, bin_start_s, operation."""
         order = ["generation", "trial", "bin_start_s", "operation"]
@@ -212,6 +224,11 @@ class RunFolder:
         """touched.csv, the manifest's trials only; None in a run of schema version 1 or 2, which has none."""
         manifest = self.manifest()
         return None if manifest.schema_version < 3 else self._table("touched.csv", manifest)
+
+    def findings(self) -> pd.DataFrame | None:
+        """audit_findings.csv, the manifest's trials only; None in a run of schema version 1 or 2."""
+        manifest = self.manifest()
+        return None if manifest.schema_version < 3 else self._table("audit_findings.csv", manifest)
 
     def summary(self) -> pd.DataFrame:
         """summary.csv; the run must have been analysed."""
@@ -253,6 +270,7 @@ class RunFolder:
             telemetry=self.telemetry(),
             audit=self.audit(),
             touched=self.touched(),
+            findings=self.findings(),
             histograms=tuple(self.histograms()),
             events=tuple(self.events()),
         )
@@ -261,7 +279,8 @@ class RunFolder:
         path = self.path / name
         if not manifest.trials and not path.exists():
             return from_csv(MEASURED[name], to_csv(MEASURED[name], ()).encode(), str(path))
-        table = from_csv(MEASURED[name], self._read(name), str(path))
+        version = manifest.schema_version
+        table = from_csv(MEASURED[name], self._read(name), str(path), schema_version=version)
         named = _keys(manifest)
         keys = zip(table["generation"], table["trial"], strict=True)
         kept = np.array([key in named for key in keys], dtype=bool)  # a plain empty list would name columns

@@ -13,18 +13,20 @@ import io
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from bench.errors import RunFolderError
+from bench.records import SCHEMA_VERSION
 
 SIGNED_COLUMNS = frozenset(
     {"bin_start_s", "t_s", "planned_s", "invoked_s", "completed_s", "value"}
     | {"injected_s", "impact_s", "detected_s", "first_success_s", "restored_s", "caught_up_s"}
     | {"redundant_s", "at_s"}
+    | {"slope_s", "slope_lower_s", "slope_upper_s", "at_zero_s"}
 )
 """Columns whose numbers may be below zero; a negative number anywhere else is refused."""
 
@@ -35,12 +37,16 @@ _TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its type, whether its cells may be empty, and the words it may hold (None: any)."""
+    """One column: its type, whether its cells may be empty, the words it may hold (None: any).
+
+    Files of schema versions before `since` lack it.
+    """
 
     name: str
     kind: type
     optional: bool
     words: frozenset[str] | None
+    since: int = 1
 
     @property
     def expected(self) -> str:
@@ -57,7 +63,10 @@ class Column:
 def columns(row_class: type) -> tuple[Column, ...]:
     """The columns of a row class, in order."""
     hints = typing.get_type_hints(row_class)
-    return tuple(_column(field.name, hints[field.name]) for field in dataclasses.fields(row_class))
+    return tuple(
+        replace(_column(field.name, hints[field.name]), since=field.metadata.get("since", 1))
+        for field in dataclasses.fields(row_class)
+    )
 
 
 def _column(name: str, hint: Any) -> Column:
@@ -95,9 +104,19 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).replace("\0", " ").splitlines())
 
 
-def from_csv(row_class: type, data: bytes, where: str) -> pd.DataFrame:
-    """The file's rows; `where` names the file in what RunFolderError says."""
-    return _frame(columns(row_class), _records(data, where), where)
+def from_csv(
+    row_class: type, data: bytes, where: str, *, schema_version: int = SCHEMA_VERSION
+) -> pd.DataFrame:
+    """The file's rows; `where` names the file in what RunFolderError says.
+
+    Columns that came after `schema_version` are missing throughout.
+    """
+    every = columns(row_class)
+    table = _frame([c for c in every if c.since <= schema_version], _records(data, where), where)
+    for column in every:
+        if column.since > schema_version:
+            table[column.name] = _values(column, [""] * len(table), where)
+    return table
 
 
 def frame(row_class: type, rows: Iterable[Any]) -> pd.DataFrame:

@@ -23,8 +23,14 @@ NODES = {
     "group": "services.microservices.group",
     "supervisor": "services.microservices.supervisor",
     "noop": "services.noop",
+    "monolith-history": "services.monolith.history",
+    "sharded-history": "services.sharded.history",
+    "microservices-history": "services.microservices.history",
 }
-"""Node kind -> module. Each module has `Config` (a NodeConfig) and `async def serve(node, config)`."""
+"""Node kind -> module. Each module has `Config` (a NodeConfig) and `async def serve(node, config)`.
+
+Those of a history end by themselves, once a generation's store is filled.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -97,8 +97,10 @@ def _of_trial(
         if fault.kind in _ENDED and fault.healed_s is not None:
             say(fault, "restarted", fault.healed_s, fault.node, OPERATOR)
     for event in events:
+        if event.event not in RECOVERY_PHASES:
+            continue
         about = _fault_of(event, faults)
-        if about is not None and event.event in RECOVERY_PHASES:
+        if about is not None:
             node = str(event.fields.get("target", event.node))
             say(about, cast(RecoveryPhase, event.event), event.t_s, node, event.node)
     return sorted(first.values(), key=lambda row: (row.fault, row.at_s))

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from bench.errors import BenchError
 from bench.project import PROJECT
 
 if TYPE_CHECKING:
+    from bench.analysis.analyse import Analysis
+    from bench.evidence import Evidence, PublishedRow
     from bench.results import RunFolder
 
 
@@ -33,21 +36,40 @@ def show_and_end(results: Path, before: set[str], error: BaseException | None) -
 
 def show_report(results: Path, folder: "RunFolder") -> None:
     """Analyse the run in `folder`, keep what was made of it there, and show it."""
-    if folder.manifest().kind == "capacity":
+    kind = folder.manifest().kind
+    if kind == "capacity":
         _show_capacity(folder)
         return
     from bench.analysis.analyse import analyse
     from bench.report.terminal import render
     from bench.results import read_published
 
-    analysis = analyse(folder.evidence(), read_published(PROJECT / "results"))
+    evidence, published = folder.evidence(), read_published(PROJECT / "results")
+    analysis = analyse(evidence, published)
     folder.write_analysis(
         summary=analysis.summary,
         recovery=analysis.recovery,
         phases=analysis.phases,
         trials=analysis.trials,
     )
+    if kind == "recovery":
+        _show_sweep(folder, evidence, analysis, published)
+        return
     console_of().print(render(analysis, short(folder.path)), crop=False)
+
+
+def _show_sweep(
+    folder: "RunFolder", evidence: "Evidence", analysis: "Analysis", published: "Sequence[PublishedRow]"
+) -> None:
+    from bench.analysis.sweep import alike, fits, points, summed
+    from bench.report.sweep import audit_words, show_sweep
+
+    data = points(evidence, analysis.recovery)
+    lines = fits(alike(data), published)
+    folder.write_sweep(data=data, fits=lines)
+    audits = {headline.generation: audit_words(headline.losses) for headline in analysis.headlines}
+    shown = show_sweep(evidence.manifest, summed(alike(data)), lines, audits, short(folder.path))
+    console_of().print(shown, crop=False)
 
 
 def _show_capacity(folder: "RunFolder") -> None:

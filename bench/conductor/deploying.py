@@ -1,32 +1,49 @@
 """A generation on this host with the plan's people, ready to be started and proved."""
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from bench import machine, programs
 from bench.deployment import Deployment, Prove
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
+from bench.deployment.local.filling import History
 from bench.deployment.local.topology import Site, Topology
 from bench.errors import MachineError
 from bench.generations import GENERATIONS, ClientKind
 from bench.load.driver import prove
-from bench.load.population import populate
+from bench.load.population import bodies, populate
 from bench.plan import PROBES, Plan, client_kind
 from bench.records import Endpoint
 from bench.watcher import Watcher
 
 LOOPBACK = "127.0.0.1"
 BUILD_LOG = ".build.log"
+HISTORY_RUN = zlib.crc32(b"history")
+"""The run in the ids of what was written before; a run's own is made of its folder's name."""
 
 
 def deploy(
-    plan: Plan, generation: str, work: Path, logs: Path, watcher: Watcher, *, host: str = LOOPBACK
+    plan: Plan,
+    generation: str,
+    work: Path,
+    logs: Path,
+    watcher: Watcher,
+    *,
+    host: str = LOOPBACK,
+    messages: int = 0,
 ) -> AbstractAsyncContextManager[Deployment]:
-    """The generation laid out in `work` at the address `host`, with the plan's people; not started yet."""
+    """The generation laid out in `work` at the address `host`, with the plan's people; not started yet.
+
+    Where there are `messages`, people have written and received so many before.
+    """
     site = furnish(plan, work, host)
+    if messages:
+        site = with_history(site, plan, messages)
     people = int(site.people["count"])
     client = client_kind(generation)
     if plan.deployment == "compose":
@@ -52,6 +69,13 @@ def furnish(plan: Plan, work: Path, host: str = LOOPBACK) -> Site:
         groups_file.write_text(json.dumps(population.groups))
         people["groups_file"] = str(groups_file)
     return Site(folder=work, people=people, host=host)
+
+
+def with_history(site: Site, plan: Plan, messages: int) -> Site:
+    """The site whose store begins with so many messages between the plan's people; the probes have none."""
+    bodies_file = site.folder / "bodies.json"
+    bodies_file.write_text(json.dumps([body.text for body in bodies(plan, plan.seed)]))
+    return replace(site, history=History(messages, plan.clients, plan.seed, HISTORY_RUN, bodies_file))
 
 
 def proved(

@@ -27,12 +27,14 @@ from bench.analysis.verdict import Verdict
 from bench.conductor.deploying import deploy, prepare, require_programs, versions
 from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
+from bench.deployment.local.topology import POSITIONS
 from bench.load.driver import ALONE, Crew
 from bench.load.trial import Assignment
 from bench.lock import host_lock
 from bench.manifest import Ended, Kind, Manifest, Phase, Trial, TrialStatus
 from bench.plan import Plan, PlannedTrial, client_kind
 from bench.results import RunFolder
+from bench.sweep import Sweep
 from bench.watcher import Watcher
 
 RETRIES = 3
@@ -55,8 +57,11 @@ async def run(
     watcher: Watcher,
     crew: Crew = ALONE,
     ceilings_per_s: Mapping[str, float] = MappingProxyType({}),
+    sweep: Sweep | None = None,
 ) -> RunFolder:
     """Do all of it; the run folder, whose manifest says how it ended.
+
+    With a `sweep`, whose plan it must be, each trial has the people and the history that are set for it.
 
     `crew` says which processes make the load; where some come from other hosts, the system under test
     listens at the address that they come to. `ceilings_per_s` are the generator's, by protocol, where it
@@ -70,14 +75,21 @@ async def run(
         await clear_containers(watcher)
         refuse_memory_disk(results)
         await prepare(plan, results, watcher)
-        folder = begin_folder(plan, results, project, {} if crew.join else ceilings_per_s)
+        folder = begin_folder(
+            plan,
+            results,
+            project,
+            {} if crew.join else ceilings_per_s,
+            kind="run" if sweep is None else "recovery",
+            text=None if sweep is None else sweep.to_json(),
+        )
         unknown = sorted({client_kind(name) for name in plan.generations} - ceilings_per_s.keys())
         if unknown:
             watcher.note(
                 f"not calibrated ({', '.join(unknown)}), so only its lag and CPU tell on the generator"
             )
         try:
-            await _trials(plan, folder, watcher, crew)
+            await _trials(plan, folder, watcher, crew, sweep)
         finally:
             clear_leftovers(results)
     return folder
@@ -145,7 +157,9 @@ def close_folder(folder: RunFolder, how: Ended, reached: str, error: BaseExcepti
     )
 
 
-async def _trials(plan: Plan, folder: RunFolder, watcher: Watcher, crew: Crew) -> None:
+async def _trials(
+    plan: Plan, folder: RunFolder, watcher: Watcher, crew: Crew, sweep: Sweep | None = None
+) -> None:
     attempts = [_Attempt(planned) for planned in plan.trials]
     free = {name: _last_number(plan, name) + 1 for name in plan.generations}
     done = void = 0
@@ -154,7 +168,7 @@ async def _trials(plan: Plan, folder: RunFolder, watcher: Watcher, crew: Crew) -
         planned, reached = attempt.planned, Reached()
         watcher.trial(plan, planned, retry_of=attempt.retry_of)
         try:
-            status, verdict = await _trial(plan, attempt, folder, reached, watcher, crew)
+            status, verdict = await _trial(plan, attempt, folder, reached, watcher, crew, sweep)
         except BaseException as error:
             how: Ended = "failed" if isinstance(error, Exception) else "interrupted"
             where = f"{planned.generation} trial {planned.trial}, {reached.step}"
@@ -190,11 +204,19 @@ def _last_number(plan: Plan, generation: str) -> int:
 
 
 async def _trial(
-    plan: Plan, attempt: _Attempt, folder: RunFolder, reached: Reached, watcher: Watcher, crew: Crew
+    plan: Plan,
+    attempt: _Attempt,
+    folder: RunFolder,
+    reached: Reached,
+    watcher: Watcher,
+    crew: Crew,
+    sweep: Sweep | None,
 ) -> tuple[TrialStatus, Verdict | None]:
     """Deploy, put under load, keep what it left; how it ended, with the verdict where no worker was lost."""
     planned = attempt.planned
     name = planned.generation
+    plan_file = folder.path / "plan.json"
+    messages = 0
     logs = folder.logs(name, planned.trial)
     work = folder.path.parent / WORK / f"{folder.path.name}-{name}-{planned.trial}"
     cores = machine.divide_cores()
@@ -205,10 +227,17 @@ async def _trial(
     try:
         reached.step = "starting"
         watcher.step("starting")
-        async with deploy(plan, name, work, logs, watcher, host=crew.host) as deployment:
+        if sweep is not None:
+            setting = sweep.of(name, attempt.retry_of or planned.trial)
+            plan, messages = sweep.plans[setting.clients], setting.messages
+            plan_file = work.with_name(work.name + "-plan.json")
+            plan_file.parent.mkdir(exist_ok=True)
+            plan_file.write_text(plan.to_json())
+            watcher.note(f"{setting.messages:,} messages of history, {setting.clients:,} people online")
+        async with deploy(plan, name, work, logs, watcher, host=crew.host, messages=messages) as deployment:
             session = Session(
                 plan=plan,
-                plan_file=folder.path / "plan.json",
+                plan_file=plan_file,
                 assignment=Assignment(
                     generation=name,
                     client=client_kind(name),
@@ -221,6 +250,7 @@ async def _trial(
                 log=logs / "load.log",
                 watcher=watcher,
                 crew=crew,
+                positions=work / POSITIONS if messages else None,
                 # A trial that is tried again is struck as the planned one was.
                 faults=plan.faults_of(name, attempt.retry_of or planned.trial),
                 reached=reached,
@@ -262,6 +292,7 @@ async def _trial(
             telemetry=left.telemetry if left else (),
             audit=left.measured.audit if left else (),
             touched=left.measured.touched if left else (),
+            findings=left.measured.findings if left else (),
             hlog_text=left.measured.hlog_text if left else "",
         )
     return status, verdict

@@ -107,7 +107,7 @@ class Recorder:
         # laid out; times are ns from the origin.
         self._first = 0
         self._operation = bytearray()
-        self._person: list[int] = []  # not an array: to copy references costs a tenth
+        self._people: list[int] = []  # not an array: to copy references costs a tenth
         self._outcome = bytearray()
         self._intended = array("q")
         self._sent = array("q")
@@ -188,7 +188,7 @@ class Recorder:
     def lay_out(self, operations: Sequence[int], people: Sequence[int], intended_ns: Longs) -> None:
         """Rows for what the schedule asks for next, of whom, in ns from the origin, which must never fall."""
         self._operation += bytes(operations)
-        self._person += people
+        self._people += people
         self._outcome += bytes(len(operations))  # FLYING
         self._intended.frombytes(intended_ns.astype(np.int64).tobytes())
         self._done.frombytes(bytes(8 * len(operations)))
@@ -241,7 +241,7 @@ class Recorder:
         if self._origin_ns is None:
             return
         del self._operation[len(self._sent) :], self._outcome[len(self._sent) :]  # laid out, never reached
-        del self._person[len(self._sent) :]
+        del self._people[len(self._sent) :]
         del self._intended[len(self._sent) :], self._done[len(self._sent) :]
         end_ns = 1 + max(now_ns - self._origin_ns, self._intended[-1] if self._intended else 0)
         for work in (self._time_out(end_ns), self._count_by_clock(), self._count_rows(end_ns)):
@@ -351,7 +351,7 @@ class Recorder:
             outcome = np.frombuffer(self._outcome[:done], dtype=np.uint8)
             for row in np.flatnonzero(outcome == UNKNOWN).tolist():
                 self._late_operation[self._first + row] = self._operation[row]
-            del self._operation[:done], self._person[:done], self._outcome[:done]
+            del self._operation[:done], self._people[:done], self._outcome[:done]
             del self._intended[:done], self._sent[:done], self._done[:done]
             self._first += done
             self._counted -= done
@@ -380,7 +380,7 @@ class Recorder:
             at.add("unknown", fates[UNKNOWN])
             at.add("on_time", int(np.count_nonzero(own & ~missed)))
             for row in np.flatnonzero(own & missed).tolist():
-                at.touched.add(self._person[rows.start + row])
+                at.touched.add(self._people[rows.start + row])
             for code, name in ((OK, "ok"), (FAILED, "failed"), (UNKNOWN, "unknown")):
                 if not fates[code]:
                     continue

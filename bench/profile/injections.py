@@ -24,7 +24,7 @@ RANDOM = "random"
 REST_S = 10.0
 """How long a node that was struck is left alone by what is drawn, though it be healed or heals itself.
 
-A node that is asked to end has been seen to take 7.5 s on a busy machine."""
+A node that is asked to end has been seen to take 7.5 s on a machine with a load of 20."""
 
 
 class NobodyFreeError(Exception):

@@ -9,6 +9,7 @@ from bench.capabilities import DeploymentName
 from bench.generations import FaultKind, Role
 from bench.quantities import (
     bandwidth_bytes_per_s,
+    count,
     duration_s,
     rate_per_s,
     share_ratio,
@@ -22,6 +23,7 @@ Seconds = Annotated[float, BeforeValidator(duration_s)]
 PerSecond = Annotated[float, BeforeValidator(rate_per_s)]
 Bytes = Annotated[int, BeforeValidator(size_bytes)]
 Ratio = Annotated[float, BeforeValidator(share_ratio)]
+Count = Annotated[int, BeforeValidator(count)]
 SignedSeconds = Annotated[float, BeforeValidator(signed_duration_s)]
 BytesPerSecond = Annotated[float, BeforeValidator(bandwidth_bytes_per_s)]
 Positive = Field(gt=0)
@@ -199,9 +201,12 @@ class Operator(_Part):
 
 
 class Drain(_Part):
-    """After the load: wait until nothing has arrived for `quiet`, but no longer than `limit`."""
+    """After the load: wait until nothing has arrived for `quiet`, but no longer than `limit`.
 
-    quiet: Annotated[Seconds, Positive] = 10.0
+    Without `quiet` it is max(10 s, 3 × the 99.9th percentile of response and delivery times).
+    """
+
+    quiet: Annotated[Seconds, Positive] | None = None
     limit: Annotated[Seconds, Positive] = 60.0
 
 
@@ -224,6 +229,12 @@ class Capacity(_Part):
     down: str | None = None
 
 
+class History(_Part):
+    """What people wrote before, where `bench recovery` varies it: so many messages for one unit of data."""
+
+    messages: Annotated[Count, Positive] = 100_000
+
+
 class Profile(_Part):
     """A whole profile."""
 
@@ -242,3 +253,4 @@ class Profile(_Part):
     operator: Operator = Operator()
     drain: Drain = Drain()
     capacity: Capacity = Capacity()
+    history: History = History()

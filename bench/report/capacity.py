@@ -111,9 +111,9 @@ def _notes(
         if row.note:
             goals.setdefault((row.generation, row.note), []).append(row.goal)
     said = [f"{generation}, {', '.join(names)}: {note}" for (generation, note), names in goals.items()]
-    down = dict.fromkeys(f"{row.generation} {row.down}" for row in answers if row.down)
+    down = dict.fromkeys(f"{row.down} of {row.generation}" for row in answers if row.down)
     if down:
-        said.append(f"Degraded capacity: down throughout were, of {'; of '.join(down)}.")
+        said.append(f"Degraded capacity, with a node down throughout: {', '.join(down)}.")
     if any(row.believed == "unknown" for row in answers):
         said.append(
             "The generator is not calibrated (bench calibrate): no figure above "

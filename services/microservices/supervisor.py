@@ -12,7 +12,8 @@ time of the event itself; `target` is the node it is about:
 The nodes write into the supervisor's own output. All are started at once: each waits by itself for what it
 needs. A node that is alive and gives no answer for `unresponsive_s` is killed and started again; a shorter
 pause is left to heal by itself. A node whose `down_file` is there is kept down, as an engine keeps down a
-container that was stopped by hand, and started as soon as the file is gone.
+container that was stopped by hand, and started as soon as the file is gone; that it knows of the stop shows
+in the node's `pid_file`, which it takes away.
 """
 
 import asyncio
@@ -151,6 +152,7 @@ class Keeper:
             if self._unwanted:
                 self._silenced = False
                 self._node.log("stopped", target=self.owned.name, exit_code=code)
+                self.owned.pid_file.unlink(missing_ok=True)
                 continue
             if self._silenced:  # that was what was detected
                 self._silenced = False
@@ -178,6 +180,8 @@ class Keeper:
             if await self._answers(self.owned.health_url):
                 answered_s = time.monotonic()
                 continue
+            if self._unwanted or self._node.stopping.is_set():
+                return  # it was asked to end: its silence says nothing
             silent_s = time.monotonic() - answered_s
             if silent_s >= self._config.unresponsive_s:
                 self._silenced = True

@@ -47,7 +47,8 @@ def trials(folder: Path) -> list[dict[str, Any]]:
 def test_the_run_folder_is_whole(folder: Path) -> None:
     expected = {
         *("manifest.json", "plan.json", "summary.csv", "timeline.csv", "histograms.hlog", "faults.csv"),
-        *("recovery.csv", "telemetry.csv", "audit.csv", "trials.csv", "logs"),
+        *("recovery.csv", "telemetry.csv", "audit.csv", "audit_findings.csv", "trials.csv"),
+        *("recovery_phases.csv", "touched.csv", "logs"),
     }
     assert {path.name for path in folder.iterdir()} == expected
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -87,6 +88,17 @@ def test_the_core_node_of_each_generation_was_killed_and_its_going_noticed(folde
     # The monolith has nobody to notice its death but the operator; the others say so themselves.
     assert recovery.loc["sharded", "detected_s"] > recovery.loc["sharded", "injected_s"]
     assert recovery.loc["microservices", "detected_s"] >= recovery.loc["microservices", "injected_s"]
+
+
+def test_each_system_tells_its_own_steps_and_a_kill_touches_those_who_were_connected(folder: Path) -> None:
+    phases = table(folder, "recovery_phases.csv").groupby("generation")["phase"].agg(set).to_dict()
+    assert phases["monolith"] == {"restarted", "replayed"}
+    assert {"detected", "decided", "replayed", "promoted", "restarted", "redundant"} <= phases["sharded"]
+    assert {"detected", "decided", "restarted", "promoted", "redundant"} <= phases["microservices"]
+    recovery = table(folder, "recovery.csv").set_index("generation")
+    assert recovery.loc["monolith", "touched_ratio"] == 1.0
+    assert (recovery["touched_clients"] > 0).all()
+    assert (recovery["human_s"] == 0).all()
 
 
 def test_nothing_that_was_offered_is_missing_from_the_timeline(folder: Path) -> None:
@@ -144,11 +156,11 @@ def test_the_same_figures_come_from_a_copy_of_the_folder(
 ) -> None:
     copy = tmp_path / "copied"
     shutil.copytree(folder, copy)
-    for name in ("summary.csv", "recovery.csv", "trials.csv"):
+    for name in ("summary.csv", "recovery.csv", "recovery_phases.csv", "trials.csv"):
         (copy / name).unlink()
     done = river[0]("report", str(copy))
     assert done.returncode == 0, done.stderr
-    for name in ("summary.csv", "recovery.csv", "trials.csv"):
+    for name in ("summary.csv", "recovery.csv", "recovery_phases.csv", "trials.csv"):
         assert (copy / name).read_text() == (folder / name).read_text()
     assert done.stdout.replace(str(copy), "") in river[1].replace(str(folder), "")
 

@@ -96,6 +96,7 @@ async def test_a_search_keeps_every_trial_and_its_bounds_follow_from_them(
 async def test_a_degraded_search_runs_without_the_node_and_says_so(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("bench.conductor.searching.SETTLE_S", 0.5)
+    monkeypatch.setattr("bench.conductor.searching.SHARES_OF_CAPACITY", ())
     plan = make_plan(Profile.model_validate({**PROFILE, "generations": ["microservices"]}))
     search = Search((800.0,), 0.5, 20.0, 21.0, 0.5, 1.0, 1.0, 1.0, 0.5, down="message-2")
     with SearchProgress(Console()) as watcher:
@@ -110,4 +111,4 @@ async def test_a_degraded_search_runs_without_the_node_and_says_so(tmp_path: Pat
     console.print(show_capacity(folder.manifest(), search, found, rows))
     text = console.export_text()
     assert "microservices\n  message-2 down" in "\n".join(line.rstrip() for line in text.splitlines())
-    assert "Degraded capacity: down throughout were, of microservices message-2." in text
+    assert "Degraded capacity, with a node down throughout: message-2 of microservices." in text

@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from bench.children import end, last_line, run_to_end, spawn
 from bench.deployment import Prove
+from bench.deployment.local.filling import NODE as HISTORY
+from bench.deployment.local.filling import run_fill
 from bench.deployment.local.topology import Process, Site, Topology
 from bench.deployment.readiness import wait_ready
 from bench.errors import DeploymentError
@@ -27,6 +29,8 @@ START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 3.0
 STOP_PATIENCE_S = 20.0
 """How long a node that is stopped as a fault may take to end in its own way, or its owner to start it."""
+SLOWEST_REPLAY_PER_S = 20_000
+"""Messages of a history that a start may take longer for."""
 POLL_S = 0.05
 
 
@@ -110,12 +114,13 @@ class LocalDeployment:
         It stays down until `restart`, whoever owns it.
         """
         pid = self._running(node)
-        down_file = self._process(node).down_file
-        if down_file is not None:
-            down_file.touch()
+        process = self._process(node)
+        if process.down_file is not None:
+            process.down_file.touch()
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_PATIENCE_S
-        while _alive(pid):
+        # An owner takes the pid file away when it has seen that the node it is to keep down has ended.
+        while _alive(pid) or (process.pid_file is not None and process.pid_file.exists()):
             if time.monotonic() > deadline:
                 raise DeploymentError(f"{node} had not ended {STOP_PATIENCE_S:g} s after SIGTERM")
             await asyncio.sleep(0.001)
@@ -169,19 +174,28 @@ class LocalDeployment:
                 timeout_s=START_TIMEOUT_S,
                 cores=self._cores,
             )
+        await self._fill("before")
         for process in self.topology.processes:
             if process.owner is None:
                 await self._start(process)
+        fill = self.topology.fill
         await wait_ready(
             {process.name: process.ready_url for process in self.topology.processes if process.ready_url},
-            timeout_s=START_TIMEOUT_S,
+            timeout_s=START_TIMEOUT_S + (fill.messages / SLOWEST_REPLAY_PER_S if fill is not None else 0.0),
             refuse_dead=self._refuse_dead,
             log_of=self._log,
             say=self._say,
         )
+        await self._fill("ready")
         if self._prove is not None:
             self._say("passing a message through")
             await self._prove(self.endpoints)
+
+    async def _fill(self, moment: Literal["before", "ready"]) -> None:
+        """Put the history in, where there is one and this is its moment."""
+        fill = self.topology.fill
+        if fill is not None and fill.moment == moment:
+            await run_fill(fill, self._log(HISTORY), cores=self._cores, say=self._say)
 
     async def _start(self, process: Process) -> None:
         child = await spawn(process.command, self._log(process.name), cores=self._cores)

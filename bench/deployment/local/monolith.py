@@ -2,6 +2,8 @@
 
 Connections stay on the loopback and every generation goes without TLS, so that what is compared is
 the architectures. The server's TLS is for `external` deployments and has tests of its own.
+
+With a history it takes no snapshots: the first would empty the journal whose replay is to be measured.
 """
 
 from bench.deployment.local.topology import Site, Topology
@@ -13,5 +15,11 @@ NODE = "server"
 def topology(site: Site) -> Topology:
     """One process, `server`; people connect to it."""
     port = site.port()
-    server = site.stub("server", NODE, {"port": port, "people": site.people, "data_dir": site.data(NODE)})
-    return Topology(processes=(server,), endpoints=(Endpoint(site.host, port),))
+    data = site.data(NODE)
+    snapshots = {} if site.history is None else {"snapshot_every_bytes": 0}
+    server = site.stub("server", NODE, {"port": port, "people": site.people, "data_dir": data, **snapshots})
+    return Topology(
+        processes=(server,),
+        endpoints=(Endpoint(site.host, port),),
+        fill=site.fill("monolith-history", "before", {"data_dir": data}),
+    )

@@ -52,6 +52,14 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
         "application": {"user": "application", "password": secrets.token_hex(16)},
     }
     failover_port, api_ports = site.port(), [site.port(), site.port()]
+    shards = [
+        [
+            {"node": name, "host": site.host, "port": ports[name]}
+            for name in names
+            if name.startswith(f"shard-{shard}-")
+        ]
+        for shard in range(SHARDS)
+    ]
     failover = site.stub(
         "failover",
         "failover",
@@ -62,14 +70,7 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
             "state_file": site.data("failover") / "state.json",
             **accounts,
             "replication": {"user": "replication", "password": secrets.token_hex(16)},
-            "shards": [
-                [
-                    {"node": name, "host": site.host, "port": ports[name]}
-                    for name in names
-                    if name.startswith(f"shard-{shard}-")
-                ]
-                for shard in range(SHARDS)
-            ],
+            "shards": shards,
         },
     )
     apis = [
@@ -89,7 +90,11 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
     ]
     processes = (*databases, failover, *apis)
     assert [process.name for process in processes] == [node.name for node in SHARDED.nodes]
-    return Topology(processes, tuple(Endpoint(site.host, port) for port in api_ports))
+    return Topology(
+        processes,
+        tuple(Endpoint(site.host, port) for port in api_ports),
+        fill=site.fill("sharded-history", "ready", {"admin": accounts["admin"], "shards": shards}),
+    )
 
 
 def system_tables(server: Path) -> list[Path]:

@@ -10,10 +10,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from bench.deployment.local.filling import NODE, Fill, History, configuration
 from bench.deployment.local.ports import free_port
 from bench.records import Endpoint
+
+POSITIONS = "positions.json"
+"""In a site with a history: up to where each person has received, a JSON object, position by person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +46,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A generation laid out on this host: processes in start order, and where people connect."""
+    """A generation laid out on this host: processes in start order, and where people connect.
+
+    `fill` puts a history into its store, where it is to have one.
+    """
 
     processes: tuple[Process, ...]
     endpoints: tuple[Endpoint, ...]
+    fill: Fill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,14 @@ class Site:
     """The ground a topology is laid out on.
 
     `folder` is private to this deployment, on a real disk, and removed with it. `people` is the
-    `people` object of every stub's configuration (see services.runtime.People), as plain JSON.
+    `people` object of every stub's configuration (see services.runtime.People), as plain JSON. `history` is
+    they have written before; once that is filled in, `folder` has POSITIONS.
     """
 
     folder: Path
     people: Mapping[str, Any]
     host: str = "127.0.0.1"
+    history: History | None = None
 
     def data(self, node: str) -> Path:
         """The node's data folder, made if need be."""
@@ -90,3 +100,11 @@ class Site:
             owner=owner,
             pid_file=None if owner is None else self.folder / "pids" / node,
         )
+
+    def fill(self, kind: str, moment: Literal["before", "ready"], config: Mapping[str, Any]) -> Fill | None:
+        """The filling process of `kind`, with the keys of its own in `config`; None without a history."""
+        if self.history is None:
+            return None
+        every = configuration(self.history, self.people, self.folder / POSITIONS)
+        process = self.stub(kind, NODE, {**every, **config})
+        return Fill(process.command, moment, self.history.messages)
