@@ -121,8 +121,9 @@ class ScriptedHub(Hub):
             loop.call_later(down.at_s + down.for_s, self._come_up)
 
     def _stall(self, for_s: float) -> None:
-        self._log("stalled", for_s=for_s)
+        began_s = time.monotonic()
         time.sleep(for_s)
+        self._log("stalled", for_s=round(time.monotonic() - began_s, 3))
 
     def _go_down(self) -> None:
         self._down = True

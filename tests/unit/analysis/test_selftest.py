@@ -40,7 +40,8 @@ def stalled(outages: Sequence[Outage], *, service_ms: float = 1.0) -> Evidence:
         line._replace(histogram=served) if line.tag.measure == "service" else line
         for line in given.histograms
     ]
-    return replace(given, histograms=tuple(lines))
+    told = NodeEvent("monolith", 1, 1.0, "noop", "stalled", {"for_s": 1.4})
+    return replace(given, histograms=tuple(lines), events=(told,))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,15 @@ def stalled(outages: Sequence[Outage], *, service_ms: float = 1.0) -> Evidence:
 def test_a_stall_must_show_in_the_corrected_p99_and_not_in_the_service_time(
     given: Evidence, expected: list[bool]
 ) -> None:
-    assert passed(of_stalls(given, "target", "generator")) == expected
+    assert passed(of_stalls(given, "target", "generator", 1.4)) == expected
+
+
+def test_a_stall_is_held_to_its_real_length_and_one_that_was_not_made_fails() -> None:
+    late = stalled([BOTH[0], Outage(5.0, 7.1)])
+    assert passed(of_stalls(late, "target", "generator", 1.4)) == [True, False, True]
+    assert passed(of_stalls(late, "target", "generator", 2.1)) == [True, True, True]
+    assert passed(of_stalls(late, "target", "generator", 0.0))[1] is False
+    assert passed(of_stalls(replace(late, events=()), "target", "generator", 2.1))[0] is False
 
 
 @pytest.mark.parametrize(
