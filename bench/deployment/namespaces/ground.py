@@ -1,0 +1,84 @@
+"""The ground of one deployment: its namespaces, network, disks and clocks, laid and taken away together.
+
+What a topology must know beforehand, addresses and how a command is started at a node's place, is settled
+when a `Ground` is made; the namespaces themselves come with `open`. Until then the paths in those commands
+lead nowhere: they are links in `folder`/places, to what the kernel shows of the holding processes.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench import programs
+from bench.deployment.local.topology import Place
+from bench.deployment.namespaces.addresses import Block
+from bench.deployment.namespaces.clocks import Clocks
+from bench.deployment.namespaces.disks import Disks
+from bench.deployment.namespaces.holder import Holder
+from bench.deployment.namespaces.network import Network
+
+SITE = "site"
+"""The link to the mount namespace that all nodes share."""
+
+
+class Ground:
+    """Namespaces for `nodes`, in the site's `folder`; `moved_clocks` names those whose clock is to jump."""
+
+    def __init__(
+        self,
+        folder: Path,
+        nodes: Sequence[str],
+        block: Block,
+        *,
+        moved_clocks: frozenset[str] = frozenset(),
+        cores: frozenset[int] | None = None,
+    ) -> None:
+        self._folder = folder / "ground"
+        self._links = self._folder / "places"
+        self._nodes = nodes
+        self._block = block
+        self._holders: list[Holder] = []
+        self.clocks = Clocks(self._folder / "clocks", moved_clocks)
+        self.disks = Disks(self._folder / "disks", folder / "data", self._folder / "disks.log")
+        self.network = Network(block, nodes, self._folder, cores)
+
+    def places(self) -> Mapping[str, Place]:
+        """Each node's address, and the words that start a command where it is."""
+        nsenter = programs.require("nsenter")
+        return {
+            node: Place(
+                host=str(self._block.node(index)),
+                enter=(
+                    *(nsenter, f"--net={self._links / node}", f"--mount={self._links / SITE}", "--"),
+                    *self.clocks.environment(node),
+                ),
+            )
+            for index, node in enumerate(self._nodes)
+        }
+
+    async def open(self) -> None:
+        """Lay it all; raises DeploymentError where the kernel refuses. Call `close` however it ends."""
+        self._links.mkdir(parents=True)
+        site = await self._hold("--net", "--mount")
+        await self.clocks.open(site)
+        self._link(SITE, site.path("mnt"))
+        holders = dict(
+            zip(self._nodes, await asyncio.gather(*(self._hold("--net") for _ in self._nodes)), strict=True)
+        )
+        for node, holder in holders.items():
+            self._link(node, holder.path("net"))
+        await asyncio.gather(self.disks.open(site), self.network.open(site, holders))
+
+    async def close(self) -> None:
+        """Take it away; the nodes must have ended."""
+        await self.network.close()
+        await asyncio.gather(*(holder.release() for holder in self._holders))
+        self._holders.clear()
+
+    async def _hold(self, *kinds: str) -> Holder:
+        holder = await Holder.start(kinds, self._folder / "holders.log")
+        self._holders.append(holder)
+        return holder
+
+    def _link(self, name: str, target: Path) -> None:
+        (self._links / name).symlink_to(target)
