@@ -59,6 +59,7 @@ class Network:
         self._shaped: set[str] = set()
         self._lines: dict[str, asyncio.subprocess.Process] = {}
         self._commands = 0
+        self._one_at_a_time = asyncio.Lock()
 
     async def open(self, switch: Holder, nodes: Mapping[str, Holder]) -> None:
         """Lay the links between the held namespaces; raises DeploymentError where the kernel refuses."""
@@ -90,6 +91,11 @@ class Network:
             *(self._settle(holder, hosts[node], everybody) for node, holder in nodes.items())
         )
         self._netem = await self._has_netem(switch)
+        if not self._netem:
+            pairs = [f"link add s{n} type veth peer name t{n}" for n in self._index.values()]
+            await self._ip(
+                switch, *pairs, *(f"link set {side}{n} up" for n in self._index.values() for side in "st")
+            )
 
     async def close(self) -> None:
         """End what stands in the links, and the harness's own; the others go with their namespaces."""
@@ -101,38 +107,44 @@ class Network:
 
     async def cut_off(self, node: str) -> None:
         """Let nothing in or out of the node."""
-        self._cut_off.add(node)
-        await self._ip(self._switch, f"link set {self._port(node)} nomaster")
+        async with self._one_at_a_time:
+            self._cut_off.add(node)
+            await self._ip(self._switch, f"link set {self._port(node)} nomaster")
 
     async def join_again(self, node: str) -> None:
-        """Let it through."""
-        if node in self._cut_off:
-            self._cut_off.discard(node)
-            await self._ip(self._switch, f"link set {self._port(node)} master {BRIDGE}")
+        """Let it through, where it is cut off. May be asked again where it was cut short."""
+        async with self._one_at_a_time:
+            if node in self._cut_off:
+                await self._ip(self._switch, f"link set {self._port(node)} master {BRIDGE}")
+                self._cut_off.discard(node)
 
     async def slow_down(self, node: str, link: Link) -> None:
         """Slow what the node sends, in place of whatever slowed it before."""
-        await self.full_speed(node)
-        if self._netem:
-            await self._shape(node, netem(link))
-            return
-        if link.bytes_per_s is not None:
-            await self._shape(node, tbf(link.bytes_per_s))
-        if link.latency_s > 0 or link.loss_ratio > 0:
-            await self._put_in(node, link)
+        async with self._one_at_a_time:
+            await self._mend(node)
+            if self._netem:
+                await self._shape(node, netem(link))
+                return
+            if link.bytes_per_s is not None:
+                await self._shape(node, tbf(link.bytes_per_s))
+            if link.latency_s > 0 or link.loss_ratio > 0:
+                await self._put_in(node, link)
 
     async def full_speed(self, node: str) -> None:
-        """Take away what slows it."""
+        """Take away what slows it, if anything does. May be asked again where it was cut short."""
+        async with self._one_at_a_time:
+            await self._mend(node)
+
+    async def _mend(self, node: str) -> None:
         if node in self._shaped:
+            await self._shape(node, ["noqueue"])
             self._shaped.discard(node)
-            await self._tc(self._nodes[node], "qdisc", "delete", "dev", "eth0", "root")
-        line = self._lines.pop(node, None)
-        if line is not None:
+        if node in self._lines:
             n = self._index[node]
             attach = [] if node in self._cut_off else [f"link set p{n} master {BRIDGE}"]
             await self._ip(self._switch, f"link set t{n} nomaster", *attach)
-            await end(line, grace_s=0)
-            await self._ip(self._switch, f"link delete s{n}")
+            await end(self._lines[node], grace_s=0)
+            del self._lines[node]
 
     def _hosts(self) -> dict[str, IPv4Address]:
         return {node: self._block.node(index) for node, index in self._index.items()}
@@ -153,12 +165,6 @@ class Network:
     async def _put_in(self, node: str, link: Link) -> None:
         """Have the delay line between the node's port and the bridge."""
         n = self._index[node]
-        await self._ip(
-            self._switch,
-            f"link add s{n} type veth peer name t{n}",
-            f"link set s{n} up",
-            f"link set t{n} up",
-        )
         command = (
             *self._inside(self._switch),
             *(sys.executable, "-S", "-E", str(_DELAY_LINE), "--node", f"p{n}", "--switch", f"s{n}"),
