@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, programs
+from bench.deployment import namespaces
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.filling import History
@@ -35,17 +36,37 @@ def deploy(
 ) -> LocalDeployment:
     """The generation laid out in `work` at the address `host`, with the plan's people; not started yet.
 
-    Where there are `messages`, people have written and received so many before.
+    Where there are `messages`, people have written and received so many before. In namespaces each node has
+    an address of its own instead.
     """
     site = furnish(plan, work, host)
     if messages:
         site = with_history(site, plan, messages)
+    ground = None
+    if plan.deployment == "namespaces":
+        ground = namespaces.Ground(
+            site.folder,
+            [node.name for node in GENERATIONS[generation].nodes],
+            namespaces.choose_block(),
+            logs / "ground.log",
+            moved_clocks=frozenset(
+                node
+                for fault in plan.faults
+                if fault.generation == generation and fault.kind == "clock_jump"
+                for node in fault.nodes
+            ),
+            cores=machine.divide_cores().sut,
+        )
+        site = replace(site, places=ground.places())
     people = int(site.people["count"])
-    return proved(lay_out(generation, site), site, client_kind(generation), people, plan, logs, watcher)
+    return proved(
+        lay_out(generation, site), site, client_kind(generation), people, plan, logs, watcher, ground
+    )
 
 
 def furnish(plan: Plan, work: Path, host: str = LOOPBACK) -> Site:
     """A site in `work`, which is made, with the plan's people and those between whom the probe passes."""
+    work = work.resolve()
     work.mkdir(parents=True)
     population = populate(plan)
     graph = list(population.contacts)
@@ -76,22 +97,33 @@ def proved(
     plan: Plan,
     logs: Path,
     watcher: Watcher,
+    ground: namespaces.Ground | None = None,
 ) -> LocalDeployment:
     """A deployment that counts as up once a message has passed between the last two of `people`."""
 
     async def pass_message(endpoints: Any) -> None:
         await prove(client, endpoints, people, plan.password, logs / "probe.log")
 
-    return LocalDeployment(
-        topology, site, logs, cores=machine.divide_cores().sut, prove=pass_message, say=watcher.step
+    cores = machine.divide_cores().sut
+    if ground is None:
+        return LocalDeployment(topology, site, logs, cores=cores, prove=pass_message, say=watcher.step)
+    return namespaces.NamespacedDeployment(
+        topology, site, ground, logs, cores=cores, prove=pass_message, say=watcher.step
     )
 
 
-def require_programs(plan: Plan) -> None:
-    """Refuse before anything is started, not in the middle of a run."""
-    if plan.deployment != "local":
+def require_programs(plan: Plan, *, guests: int = 0) -> None:
+    """Refuse before anything is started, not in the middle of a run. `guests` are workers of other hosts."""
+    if plan.deployment == "namespaces":
+        if guests:
+            raise MachineError(
+                "deployment: namespaces: workers of other hosts (--join) cannot reach its nodes; "
+                "leave --join away, or use deployment: local"
+            )
+        namespaces.require(clocks=any(fault.kind == "clock_jump" for fault in plan.faults))
+    elif plan.deployment != "local":
         raise MachineError(
-            f"deployment: {plan.deployment}: cannot be started by this version; expected local"
+            f"deployment: {plan.deployment}: cannot be started by this version; expected local or namespaces"
         )
     for generation in plan.generations:
         for program in GENERATIONS[generation].programs:

@@ -25,7 +25,7 @@ from typing import Any
 from bench import machine
 from bench.analysis.verdict import Verdict
 from bench.conductor.deploying import deploy, require_programs
-from bench.conductor.site import WORK, clear_leftovers, refuse_memory_disk
+from bench.conductor.site import WORK, clear_leftovers, clear_work, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
 from bench.deployment.local.topology import POSITIONS
 from bench.load.driver import ALONE, Crew
@@ -69,9 +69,9 @@ async def run(
     (cancellation) ends it within seconds; the folder is then `interrupted`. Raises MachineError before
     anything was made, RunError after a trial broke (`failed`).
     """
-    require_programs(plan)
+    require_programs(plan, guests=crew.join)
     with host_lock():
-        clear_leftovers(results)
+        clear_leftovers(results, watcher.note)
         refuse_memory_disk(results)
         folder = begin_folder(
             plan,
@@ -89,7 +89,7 @@ async def run(
         try:
             await _trials(plan, folder, watcher, crew, sweep)
         finally:
-            clear_leftovers(results)
+            clear_work(results)
     return folder
 
 
@@ -97,7 +97,7 @@ async def keep_up(plan: Plan, results: Path, watcher: Watcher, announce: Any) ->
     """Start the plan's first generation, call `announce(deployment)`, and keep it up until cancelled."""
     require_programs(plan)
     with host_lock():
-        clear_leftovers(results)
+        clear_leftovers(results, watcher.note)
         refuse_memory_disk(results)
         name = plan.generations[0]
         logs = results / WORK / f"up-{name}-logs"
@@ -106,7 +106,7 @@ async def keep_up(plan: Plan, results: Path, watcher: Watcher, announce: Any) ->
                 announce(deployment)
                 await asyncio.Event().wait()
         finally:
-            clear_leftovers(results)
+            clear_work(results)
 
 
 def begin_folder(

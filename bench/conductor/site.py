@@ -1,6 +1,7 @@
 """What every run begins and ends with: the host held, a real disk, nothing left of one that was killed."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import machine
@@ -9,8 +10,25 @@ from bench.errors import MachineError
 WORK = ".work"
 
 
-def clear_leftovers(results: Path) -> None:
-    """Remove the data folders of runs that were killed; call with the host held."""
+def clear_leftovers(results: Path, say: Callable[[str], None]) -> None:
+    """Remove what runs that were killed left, and say so; call with the host held.
+
+    That is files only: processes, namespaces, links and mounts have died with the run.
+    """
+    work = results / WORK
+    if not work.exists():
+        return
+    folders = len(list(work.iterdir()))
+    size_bytes = sum(path.lstat().st_blocks * 512 for path in work.rglob("*"))
+    clear_work(results)
+    if work.exists():
+        say(f"{work}, left by a run that was killed, cannot be removed; remove it (sudo rm -r {work})")
+    else:
+        say(f"cleared what a run that was killed left: {folders} folder(s), {size_bytes / 1e6:,.1f} MB")
+
+
+def clear_work(results: Path) -> None:
+    """Remove the data folders of the run that ends; call with the host held."""
     shutil.rmtree(results / WORK, ignore_errors=True)
 
 

@@ -7,6 +7,6 @@ disciplines, mounts and loop devices vanish with the namespaces they are in.
 
 from bench.deployment.namespaces.deployment import NamespacedDeployment
 from bench.deployment.namespaces.ground import Ground
-from bench.deployment.namespaces.needs import require
+from bench.deployment.namespaces.needs import choose_block, require
 
-__all__ = ["Ground", "NamespacedDeployment", "require"]
+__all__ = ["Ground", "NamespacedDeployment", "choose_block", "require"]

@@ -22,8 +22,9 @@ SEEN_AFTER_S = 2.0
 class Clocks:
     """One file a node, in `folder`, that says how far its clock is off."""
 
-    def __init__(self, folder: Path, nodes: frozenset[str]) -> None:
+    def __init__(self, folder: Path, nodes: frozenset[str], log: Path) -> None:
         self._folder = folder
+        self._log = log
         self._nodes = nodes
 
     def environment(self, node: str) -> tuple[str, ...]:
@@ -49,7 +50,7 @@ class Clocks:
         self._folder.mkdir(parents=True, exist_ok=True)
         enter = (programs.require("nsenter"), f"--mount={holder.path('mnt')}", "--")
         mount = (programs.require("mount"), "-t", "tmpfs", "threegen", "/dev/shm")
-        await run_to_end((*enter, *mount), self._folder / "log", timeout_s=10)
+        await run_to_end((*enter, *mount), self._log, timeout_s=10)
         for node in self._nodes:
             self._write(node, 0.0)
 

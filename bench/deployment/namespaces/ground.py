@@ -22,13 +22,17 @@ SITE = "site"
 
 
 class Ground:
-    """Namespaces for `nodes`, in the site's `folder`; `moved_clocks` names those whose clock is to jump."""
+    """Namespaces for `nodes`, in the site's `folder`; `moved_clocks` names those whose clock is to jump.
+
+    What the kernel and its programs complain of goes to `log`.
+    """
 
     def __init__(
         self,
         folder: Path,
         nodes: Sequence[str],
         block: Block,
+        log: Path,
         *,
         moved_clocks: frozenset[str] = frozenset(),
         cores: frozenset[int] | None = None,
@@ -37,10 +41,11 @@ class Ground:
         self._links = self._folder / "places"
         self._nodes = nodes
         self._block = block
+        self._log = log
         self._holders: list[Holder] = []
-        self.clocks = Clocks(self._folder / "clocks", moved_clocks)
-        self.disks = Disks(self._folder / "disks", folder / "data", self._folder / "disks.log")
-        self.network = Network(block, nodes, self._folder, cores)
+        self.clocks = Clocks(self._folder / "clocks", moved_clocks, log)
+        self.disks = Disks(self._folder / "disks", folder / "data", log)
+        self.network = Network(block, nodes, self._folder / "batches", log, cores)
 
     def places(self) -> Mapping[str, Place]:
         """Each node's address, and the words that start a command where it is."""
@@ -49,7 +54,13 @@ class Ground:
             node: Place(
                 host=str(self._block.node(index)),
                 enter=(
-                    *(nsenter, f"--net={self._links / node}", f"--mount={self._links / SITE}", "--"),
+                    *(
+                        nsenter,
+                        f"--net={self._links / node}",
+                        f"--mount={self._links / SITE}",
+                        "--wd=.",
+                        "--",
+                    ),
                     *self.clocks.environment(node),
                 ),
             )
@@ -76,7 +87,7 @@ class Ground:
         self._holders.clear()
 
     async def _hold(self, *kinds: str) -> Holder:
-        holder = await Holder.start(kinds, self._folder / "holders.log")
+        holder = await Holder.start(kinds, self._log)
         self._holders.append(holder)
         return holder
 

@@ -44,13 +44,13 @@ class Network:
     """The switch of one deployment; nodes by name."""
 
     def __init__(
-        self, block: Block, nodes: Sequence[str], folder: Path, cores: frozenset[int] | None
+        self, block: Block, nodes: Sequence[str], batches: Path, log: Path, cores: frozenset[int] | None
     ) -> None:
         self._block = block
         self._index = {node: index for index, node in enumerate(nodes)}
-        self._folder = folder
+        self._batches = batches
         self._cores = cores
-        self._log = folder / "network.log"
+        self._log = log
         self._switch: Holder | None = None
         self._nodes: Mapping[str, Holder] = {}
         self._laid = False
@@ -64,6 +64,7 @@ class Network:
     async def open(self, switch: Holder, nodes: Mapping[str, Holder]) -> None:
         """Lay the links between the held namespaces; raises DeploymentError where the kernel refuses."""
         self._switch, self._nodes = switch, nodes
+        self._batches.mkdir()
         device, hosts = self._block.device, self._hosts()
         await self._ip(
             None,
@@ -91,6 +92,8 @@ class Network:
             *(self._settle(holder, hosts[node], everybody) for node, holder in nodes.items())
         )
         self._netem = await self._has_netem(switch)
+        with self._log.open("a") as log:
+            log.write(f"slow links by {'tc-netem' if self._netem else 'tc-tbf and a program in the link'}\n")
         if not self._netem:
             pairs = [f"link add s{n} type veth peer name t{n}" for n in self._index.values()]
             await self._ip(
@@ -196,7 +199,7 @@ class Network:
     async def _ip(self, holder: Holder | None, *lines: str) -> None:
         """Run the lines by one `ip`, in order, in the held namespace or the host's own."""
         self._commands += 1
-        batch = self._folder / f"ip-{self._commands}"
+        batch = self._batches / str(self._commands)
         batch.write_text("\n".join([*lines, ""]))
         command = (*self._inside(holder), programs.require("ip"), "-batch", str(batch))
         await run_to_end(command, self._log, timeout_s=TIMEOUT_S)
