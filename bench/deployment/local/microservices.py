@@ -111,7 +111,8 @@ class _Server:
             "pid_file": self.process.pid_file,
             "down_file": self.process.down_file,
             "ready_url": self.process.ready_url,
-            "health_url": f"{self._monitor}/varz",
+            # 503 where it lives on without its log, as after a full disk: only a new start brings that back
+            "health_url": f"{self._monitor}/healthz?js-enabled-only=true",
             "log_file": self._log,
         }
 
