@@ -213,8 +213,8 @@ async def test_a_full_disk_ends_the_monolith_which_acknowledged_nothing_that_it_
 ) -> None:
     plan = plan_of(
         "monolith",
-        {"kind": "full_disk", "target": "server", "at": "1500ms", "duration": "2s"},
-        load="5s",
+        {"kind": "full_disk", "target": "server", "at": "1500ms", "duration": "1500ms"},
+        load="4s",
     )
     async with up(plan, tmp_path) as deployment:
         before = deployment.pid("server")
@@ -259,8 +259,6 @@ async def test_a_shard_whose_primary_is_slow_and_an_hour_ahead_loses_nothing(tmp
         await deployment.jump_clock(node, -3600)
         assert await wall_clock_of(deployment, tmp_path, node) == pytest.approx(-3600, abs=30)
         assert abs(await wall_clock_of(deployment, tmp_path, "shard-1-primary")) < 30
-        await deployment.set_clock_right(node)
-        assert abs(await wall_clock_of(deployment, tmp_path, node)) < 30
 
 
 @as_root
@@ -268,12 +266,17 @@ async def test_the_log_goes_on_without_the_server_that_is_cut_off_and_loses_noth
     plan = plan_of(
         "microservices",
         {"kind": "partition", "target": "nats-1", "at": "1500ms", "duration": "3s"},
-        load="8s",
+        load="6s",
     )
     async with up(plan, tmp_path) as deployment:
         before = deployment.nodes()
         complete(await under_load(plan, deployment, tmp_path))
         assert deployment.nodes()["nats-1"] == before["nats-1"], "it ran all the while"
+        supervisor = deployment.pid("supervisor")
+        assert supervisor is not None
+        os.kill(supervisor, signal.SIGKILL)
+        owned = [name for name in before if name != "supervisor"]
+        wait_until(lambda: not any(deployment.pid(name) for name in owned))
 
 
 CUT = """\
@@ -325,7 +328,7 @@ def test_a_harness_killed_in_the_middle_of_a_partition_leaves_nothing_and_the_ne
     shared_memory = set(Path("/dev/shm").glob("*faketime*"))
     running = bench.start("run", str(profile))
     try:
-        bench.wait_said("partition: shard-0-primary", running)
+        bench.wait_said("partition shard-0-primary", running)
         time.sleep(0.5)  # in the middle of it
         (batch,) = bench.results.glob(".work/*/ground/batches/1")
         found = re.search(r"threegen-\d+-\d+", batch.read_text())

@@ -6,6 +6,7 @@ removed, because a database takes each folder for one of its own.
 """
 
 import asyncio
+import errno
 import os
 import shlex
 import shutil
@@ -86,7 +87,9 @@ def _take_all(path: Path) -> None:
             try:
                 os.posix_fallocate(file, end, piece_bytes)
                 end += piece_bytes
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
                 piece_bytes //= 2
     finally:
         os.close(file)

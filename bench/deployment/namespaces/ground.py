@@ -73,18 +73,19 @@ class Ground:
         site = await self._hold("--net", "--mount")
         await self.clocks.open(site)
         self._link(SITE, site.path("mnt"))
-        holders = dict(
-            zip(self._nodes, await asyncio.gather(*(self._hold("--net") for _ in self._nodes)), strict=True)
-        )
+        holders = {node: await self._hold("--net") for node in self._nodes}
         for node, holder in holders.items():
             self._link(node, holder.path("net"))
-        await asyncio.gather(self.disks.open(site), self.network.open(site, holders))
+        await self.disks.open(site)
+        await self.network.open(site, holders)
 
     async def close(self) -> None:
         """Take it away; the nodes must have ended."""
-        await self.network.close()
-        await asyncio.gather(*(holder.release() for holder in self._holders))
-        self._holders.clear()
+        try:
+            await self.network.close()
+        finally:
+            await asyncio.gather(*(holder.release() for holder in self._holders))
+            self._holders.clear()
 
     async def _hold(self, *kinds: str) -> Holder:
         holder = await Holder.start(kinds, self._log)

@@ -32,11 +32,14 @@ class Holder:
         assert process.stdout is not None
         try:
             said = await asyncio.wait_for(process.stdout.readline(), HOLD_TIMEOUT_S)
-        except TimeoutError:
-            said = b""
-        if said != b"held\n":
+            if said != b"held\n":
+                raise DeploymentError(f"no namespace ({' '.join(kinds)}): {last_line(log)}")
+        except TimeoutError as error:
             await end(process, grace_s=0)
-            raise DeploymentError(f"no namespace ({' '.join(kinds)}): {last_line(log)}")
+            raise DeploymentError(f"no namespace within {HOLD_TIMEOUT_S:g} s; see {log}") from error
+        except BaseException:
+            await end(process, grace_s=0)
+            raise
         return cls(process)
 
     def path(self, kind: str) -> Path:

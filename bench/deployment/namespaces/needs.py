@@ -10,7 +10,8 @@ from bench.errors import MachineError
 
 PROGRAMS = ("ip", "tc", "unshare", "nsenter", "mount", "mkfs.ext4")
 _TRIAL = (
-    "{ip} link add switch0 type bridge && {ip} link add one type veth peer name two && mount -t tmpfs t /mnt"
+    "{ip} link add switch0 type bridge && {ip} link add one type veth peer name two"
+    " && mount -t tmpfs threegen /tmp"
 )
 LOOP_DEVICES = "/dev/loop-control"
 

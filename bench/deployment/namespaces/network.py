@@ -88,9 +88,8 @@ class Network:
             *(f"link set p{self._index[node]} master {BRIDGE} up" for node in nodes),
         )
         everybody = (self._block.harness, *hosts.values())
-        await asyncio.gather(
-            *(self._settle(holder, hosts[node], everybody) for node, holder in nodes.items())
-        )
+        for node, holder in nodes.items():
+            await self._settle(holder, hosts[node], everybody)
         self._netem = await self._has_netem(switch)
         with self._log.open("a") as log:
             log.write(f"slow links by {'tc-netem' if self._netem else 'tc-tbf and a program in the link'}\n")
