@@ -132,7 +132,7 @@ def test_a_node_that_lives_and_says_that_it_cannot_work_is_ended_and_started_aga
             wait_until(lambda: not alive(pid))
             Ill.status = 200
             wait_until(lambda: "restored" in running.told())
-            assert running.told()[:2] == ["detected", "restarted"]
+            assert running.told()[:3] == ["detected", "decided", "restarted"]
         finally:
             running.process.kill()
             running.process.wait()
