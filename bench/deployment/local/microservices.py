@@ -56,7 +56,7 @@ def topology(site: Site) -> Topology:
     return Topology(
         processes=(supervisor, *(server.process for server in servers), *stubs),
         endpoints=tuple(Endpoint(site.host_of(name), ports[name]) for name in GATEWAYS),
-        fill=site.fill("microservices-history", "ready", {"nats": urls}),
+        fill=site.fill("microservices-history", "ready", {"nats": urls}, beside=SERVERS[0]),
     )
 
 

@@ -21,5 +21,5 @@ def topology(site: Site) -> Topology:
     return Topology(
         processes=(server,),
         endpoints=(Endpoint(site.host_of(NODE), port),),
-        fill=site.fill("monolith-history", "before", {"data_dir": data}),
+        fill=site.fill("monolith-history", "before", {"data_dir": data}, beside=NODE),
     )

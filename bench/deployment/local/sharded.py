@@ -102,7 +102,9 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
     return Topology(
         processes,
         tuple(Endpoint(site.host_of(name), port) for name, port in api_ports.items()),
-        fill=site.fill("sharded-history", "ready", {"admin": accounts["admin"], "shards": shards}),
+        fill=site.fill(
+            "sharded-history", "ready", {"admin": accounts["admin"], "shards": shards}, beside=FAILOVER
+        ),
     )
 
 

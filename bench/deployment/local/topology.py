@@ -101,13 +101,22 @@ class Site:
         """A port that is free for the node and stays its own: below the range of outgoing connections."""
         return any_port() if node in self.places else free_port(self.host)
 
-    def stub(self, kind: str, node: str, config: Mapping[str, Any], *, owner: str | None = None) -> Process:
+    def stub(
+        self,
+        kind: str,
+        node: str,
+        config: Mapping[str, Any],
+        *,
+        owner: str | None = None,
+        beside: str | None = None,
+    ) -> Process:
         """A process of this project's own stubs: writes its configuration file, adds an admin port.
 
         `config` holds the keys of the kind's own configuration class, without `node`, `host` and
-        `admin_port`, which are added here.
+        `admin_port`, which are added here. It runs `beside` another node where it is none itself.
         """
-        host, admin_port = self.host_of(node), self.port(node)
+        place = beside or node
+        host, admin_port = self.host_of(place), self.port(place)
         path = self.folder / "config" / f"{node}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {"node": node, "host": host, "admin_port": admin_port, **config}
@@ -115,17 +124,19 @@ class Site:
         admin_url = f"http://{host}:{admin_port}"
         return Process(
             name=node,
-            command=self.at(node, (sys.executable, "-m", "services", kind, "--config", str(path))),
+            command=self.at(place, (sys.executable, "-m", "services", kind, "--config", str(path))),
             ready_url=f"{admin_url}/readyz",
             admin_url=admin_url,
             owner=owner,
             pid_file=None if owner is None else self.folder / "pids" / node,
         )
 
-    def fill(self, kind: str, moment: Literal["before", "ready"], config: Mapping[str, Any]) -> Fill | None:
-        """The filling process of `kind`, with the keys of its own in `config`; None without a history."""
+    def fill(
+        self, kind: str, moment: Literal["before", "ready"], config: Mapping[str, Any], *, beside: str
+    ) -> Fill | None:
+        """The filling process of `kind`, `beside` a node, with its own keys in `config`; None without history."""
         if self.history is None:
             return None
         every = configuration(self.history, self.people, self.folder / POSITIONS)
-        process = self.stub(kind, NODE, {**every, **config})
+        process = self.stub(kind, NODE, {**every, **config}, beside=beside)
         return Fill(process.command, moment, self.history.messages)
