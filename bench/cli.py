@@ -75,4 +75,7 @@ def main(ctx: click.Context, results: Path) -> None:
       bench run profiles/quick.yaml      run it; the result is shown at the end
       bench report latest                show it again
     """
+    from bench.commands.leftovers import clear
+
     ctx.obj = results
+    clear(results)

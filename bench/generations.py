@@ -45,6 +45,9 @@ ALL_FAULTS: frozenset[FaultKind] = ENDING_FAULTS | LASTING_FAULTS | {"restart"}
 KEEPING_NOTHING: frozenset[FaultKind] = ALL_FAULTS - {"full_disk"}
 """What a node without data of its own can."""
 
+CLOCK_FROM_KERNEL: frozenset[FaultKind] = ALL_FAULTS - {"clock_jump"}
+"""What a node can that asks the kernel for the time and not the C library, as programs in Go do."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeRole:
@@ -123,9 +126,9 @@ MICROSERVICES = Generation(
         # The supervisor owns its nodes as a container engine's agent does; without one there is
         # nobody to restart it, so no fault may be aimed at it.
         NodeRole("supervisor", "control", faults=frozenset()),
-        NodeRole("nats-1", "core"),
-        NodeRole("nats-2", "core"),
-        NodeRole("nats-3", "core"),
+        NodeRole("nats-1", "core", CLOCK_FROM_KERNEL),
+        NodeRole("nats-2", "core", CLOCK_FROM_KERNEL),
+        NodeRole("nats-3", "core", CLOCK_FROM_KERNEL),
         NodeRole("auth", "service", KEEPING_NOTHING),
         NodeRole("sequence", "service", KEEPING_NOTHING),
         NodeRole("inbox", "service", KEEPING_NOTHING),

@@ -58,9 +58,10 @@ def crew_of(plan: "Plan", workers: int, join: int, listen: str) -> "Crew":
         raise UserError(
             f"--workers: {workers + join} workers for {plan.clients} clients; at most one for each client"
         )
-    if join and plan.deployment == "compose":
+    if join and plan.deployment != "local":
         raise UserError(
-            "--join: other hosts cannot reach containers, whose ports are published on loopback only"
+            f"deployment: {plan.deployment}: workers of other hosts (--join) cannot reach its nodes; "
+            "leave --join away, or use deployment: local"
         )
     if not listen:
         return Crew(workers)

@@ -23,7 +23,7 @@ from bench.calibration import (
     source_digest,
 )
 from bench.conductor.deploying import furnish, proved
-from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
+from bench.conductor.site import WORK, clear_leftovers, clear_work, refuse_memory_disk
 from bench.conductor.trial import Left, Session, signs_of
 from bench.deployment.local import noop
 from bench.generations import ClientKind
@@ -74,8 +74,7 @@ async def calibrate(
 ) -> Calibration:
     """Find the generator's ceiling in one protocol, and keep it; `tell` hears of each rate tried."""
     with host_lock():
-        clear_leftovers(results)
-        await clear_containers(watcher)
+        clear_leftovers(results, watcher.note)
         refuse_memory_disk(results)
         work = results / WORK / f"calibrate-{client}"
         logs = results / FOLDER / f"logs-{client}"
@@ -108,7 +107,7 @@ async def calibrate(
 
                 held, failed = await seek(measure, first_per_s=first_per_s)
         finally:
-            clear_leftovers(results)
+            clear_work(results)
     calibration = Calibration(
         client=client,
         host=machine.host().fingerprint,

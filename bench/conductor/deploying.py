@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import machine, programs
-from bench.deployment import Deployment, Prove
+from bench.deployment import Deployment, Prove, namespaces
 from bench.deployment.local import lay_out
 from bench.deployment.local.deployment import LocalDeployment
 from bench.deployment.local.filling import History
 from bench.deployment.local.topology import Site, Topology
-from bench.errors import MachineError
 from bench.generations import GENERATIONS, ClientKind
 from bench.load.driver import prove
 from bench.load.population import bodies, populate
@@ -39,11 +38,16 @@ def deploy(
 ) -> AbstractAsyncContextManager[Deployment]:
     """The generation laid out in `work` at the address `host`, with the plan's people; not started yet.
 
-    Where there are `messages`, people have written and received so many before.
+    Where there are `messages`, people have written and received so many before. In namespaces each node has
+    an address of its own instead.
     """
     site = furnish(plan, work, host)
     if messages:
         site = with_history(site, plan, messages)
+    ground = None
+    if plan.deployment == "namespaces":
+        ground = _ground(plan, generation, site, logs)
+        site = replace(site, places=ground.places())
     people = int(site.people["count"])
     client = client_kind(generation)
     if plan.deployment == "compose":
@@ -51,11 +55,29 @@ def deploy(
 
         cores, prove_it = machine.divide_cores().sut, proof(client, people, plan, logs)
         return ComposeDeployment(generation, site, logs, cores=cores, prove=prove_it, say=watcher.step)
-    return proved(lay_out(generation, site), site, client, people, plan, logs, watcher)
+    return proved(lay_out(generation, site), site, client, people, plan, logs, watcher, ground)
+
+
+def _ground(plan: Plan, generation: str, site: Site, logs: Path) -> namespaces.Ground:
+    """Where the generation's nodes are to stand, each by itself."""
+    return namespaces.Ground(
+        site.folder,
+        [node.name for node in GENERATIONS[generation].nodes],
+        namespaces.choose_block(),
+        logs / "ground.log",
+        moved_clocks=frozenset(
+            node
+            for fault in plan.faults
+            if fault.generation == generation and fault.kind == "clock_jump"
+            for node in fault.nodes
+        ),
+        cores=machine.divide_cores().sut,
+    )
 
 
 def furnish(plan: Plan, work: Path, host: str = LOOPBACK) -> Site:
     """A site in `work`, which is made, with the plan's people and those between whom the probe passes."""
+    work = work.resolve()
     work.mkdir(parents=True)
     population = populate(plan)
     graph = list(population.contacts)
@@ -86,11 +108,14 @@ def proved(
     plan: Plan,
     logs: Path,
     watcher: Watcher,
+    ground: namespaces.Ground | None = None,
 ) -> LocalDeployment:
     """A deployment that counts as up once a message has passed between the last two of `people`."""
-    prove_it = proof(client, people, plan, logs)
-    return LocalDeployment(
-        topology, site, logs, cores=machine.divide_cores().sut, prove=prove_it, say=watcher.step
+    cores, prove_it = machine.divide_cores().sut, proof(client, people, plan, logs)
+    if ground is None:
+        return LocalDeployment(topology, site, logs, cores=cores, prove=prove_it, say=watcher.step)
+    return namespaces.NamespacedDeployment(
+        topology, site, ground, logs, cores=cores, prove=prove_it, say=watcher.step
     )
 
 
@@ -105,15 +130,13 @@ def proof(client: ClientKind, people: int, plan: Plan, logs: Path) -> Prove:
 
 def require_programs(plan: Plan) -> None:
     """Refuse before anything is started, not in the middle of a run."""
+    if plan.deployment == "namespaces":
+        namespaces.require(clocks=any(fault.kind == "clock_jump" for fault in plan.faults))
     if plan.deployment == "compose":
         from bench.deployment.compose.requirements import require
 
         require(plan.faults)
         return
-    if plan.deployment != "local":
-        raise MachineError(
-            f"deployment: {plan.deployment}: cannot be started by this version; expected local or compose"
-        )
     for generation in plan.generations:
         for program in GENERATIONS[generation].programs:
             programs.require(program)

@@ -25,7 +25,7 @@ from typing import Any
 from bench import machine
 from bench.analysis.verdict import Verdict
 from bench.conductor.deploying import deploy, prepare, require_programs, versions
-from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
+from bench.conductor.site import WORK, clear_leftovers, clear_work, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
 from bench.deployment.local.topology import POSITIONS
 from bench.load.driver import ALONE, Crew
@@ -71,8 +71,7 @@ async def run(
     """
     require_programs(plan)
     with host_lock():
-        clear_leftovers(results)
-        await clear_containers(watcher)
+        clear_leftovers(results, watcher.note)
         refuse_memory_disk(results)
         await prepare(plan, results, watcher)
         folder = begin_folder(
@@ -91,7 +90,7 @@ async def run(
         try:
             await _trials(plan, folder, watcher, crew, sweep)
         finally:
-            clear_leftovers(results)
+            clear_work(results)
     return folder
 
 
@@ -99,8 +98,7 @@ async def keep_up(plan: Plan, results: Path, watcher: Watcher, announce: Any) ->
     """Start the plan's first generation, call `announce(deployment)`, and keep it up until cancelled."""
     require_programs(plan)
     with host_lock():
-        clear_leftovers(results)
-        await clear_containers(watcher)
+        clear_leftovers(results, watcher.note)
         refuse_memory_disk(results)
         name = plan.generations[0]
         logs = results / WORK / f"up-{name}-logs"
@@ -109,7 +107,7 @@ async def keep_up(plan: Plan, results: Path, watcher: Watcher, announce: Any) ->
                 announce(deployment)
                 await asyncio.Event().wait()
         finally:
-            clear_leftovers(results)
+            clear_work(results)
 
 
 def begin_folder(

@@ -42,7 +42,7 @@ from bench.analysis.capacity import (
 from bench.analysis.verdict import Verdict
 from bench.conductor.deploying import deploy, prepare, require_programs
 from bench.conductor.run import RETRIES, begin_folder, close_folder
-from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
+from bench.conductor.site import WORK, clear_leftovers, clear_work, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
 from bench.deployment import Deployment, Stop
 from bench.errors import DeploymentError
@@ -102,8 +102,7 @@ async def search_capacity(
     """Do all of it; the run folder, whose manifest says how it ended."""
     require_programs(plan)
     with host_lock():
-        clear_leftovers(results)
-        await clear_containers(watcher)
+        clear_leftovers(results, watcher.note)
         refuse_memory_disk(results)
         await prepare(plan, results, watcher)
         text = json.dumps(
@@ -137,7 +136,7 @@ async def search_capacity(
             close_folder(folder, how, said, error)
             raise
         finally:
-            clear_leftovers(results)
+            clear_work(results)
     return folder
 
 

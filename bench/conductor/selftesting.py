@@ -31,7 +31,7 @@ from bench.analysis.verdict import Signs
 from bench.calibration import PROTOCOLS
 from bench.conductor.deploying import furnish
 from bench.conductor.run import begin_folder, close_folder
-from bench.conductor.site import WORK, clear_leftovers, refuse_memory_disk
+from bench.conductor.site import WORK, clear_leftovers, clear_work, refuse_memory_disk
 from bench.conductor.trial import Session, signs_of
 from bench.deployment.local import noop
 from bench.deployment.local.deployment import LocalDeployment
@@ -132,7 +132,7 @@ async def selftest(results: Path, project: Path, watcher: Watcher, tell: Tell) -
             tell(check)
 
     with host_lock():
-        clear_leftovers(results)
+        clear_leftovers(results, watcher.note)
         refuse_memory_disk(results)
         shutil.rmtree(results / FOLDER, ignore_errors=True)
         try:
@@ -146,7 +146,7 @@ async def selftest(results: Path, project: Path, watcher: Watcher, tell: Tell) -
             watcher.note(f"{BLOCKS} blocks of three systems to compare: about 30 s")
             say(await _comparisons(bench))
         finally:
-            clear_leftovers(results)
+            clear_work(results)
     return checks
 
 

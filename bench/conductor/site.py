@@ -1,29 +1,46 @@
 """What every run begins and ends with: the host held, a real disk, nothing left of one that was killed."""
 
-import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import machine
 from bench.errors import MachineError
-from bench.watcher import Watcher
 
 WORK = ".work"
 DOCKER = "/var/run/docker.sock"
 
 
-def clear_leftovers(results: Path) -> None:
-    """Remove the data folders of runs that were killed; call with the host held."""
+def clear_leftovers(results: Path, say: Callable[[str], None]) -> None:
+    """Remove what runs that were killed left, and say so; call with the host held.
+
+    That is containers and files: processes, namespaces, links and mounts have died with the run.
+    """
+    _clear_containers(say)
+    work = results / WORK
+    if not work.exists():
+        return
+    folders = len(list(work.iterdir()))
+    size_bytes = sum(path.lstat().st_blocks * 512 for path in work.rglob("*"))
+    clear_work(results)
+    if work.exists():
+        say(f"{work}, left by a run that was killed, cannot be removed; remove it (sudo rm -r {work})")
+    else:
+        say(f"cleared what a run that was killed left: {folders} folder(s), {size_bytes / 1e6:,.1f} MB")
+
+
+def clear_work(results: Path) -> None:
+    """Remove the data folders of the run that ends; call with the host held."""
     shutil.rmtree(results / WORK, ignore_errors=True)
 
 
-async def clear_containers(watcher: Watcher) -> None:
-    """Remove the containers of runs that were killed, and say so; call with the host held."""
+def _clear_containers(say: Callable[[str], None]) -> None:
+    """Containers are the engine's, and do not die with a run; its lifeline removes them if it can."""
     if _engine_here():
         from bench.deployment.compose import leftovers
 
-        await asyncio.to_thread(leftovers.clear, watcher.note)
+        leftovers.clear(say)
 
 
 def _engine_here() -> bool:

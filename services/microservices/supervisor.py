@@ -3,17 +3,17 @@
 It does here what a container engine's agent does. Each line of its log says what it saw and did, with the
 time of the event itself; `target` is the node it is about:
 
-    detected    a node died (`exit_code`) or stopped answering (`silent_s`)
+    detected    a node died (`exit_code`), or gave no good answer for so long (`silent_s`)
     stopped     a node ended that is to be down (`exit_code`)
     decided     it is to be started again, in `wait_s`
     restarted   it was started again (`pid`, `attempt`)
     restored    it says that it is ready again
 
 The nodes write into the supervisor's own output. All are started at once: each waits by itself for what it
-needs. A node that is alive and gives no answer for `unresponsive_s` is killed and started again; a shorter
-pause is left to heal by itself. A node whose `down_file` is there is kept down, as an engine keeps down a
-container that was stopped by hand, and started as soon as the file is gone; that it knows of the stop shows
-in the node's `pid_file`, which it takes away.
+needs. A node that is alive and gives no good answer for `unresponsive_s` is killed and started again; a
+shorter pause is left to heal by itself. A node whose `down_file` is there is kept down, as an engine keeps
+down a container that was stopped by hand, and started as soon as the file is gone; that it knows of the stop
+shows in the node's `pid_file`, which it takes away.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Owned(BaseModel):
     ready_url: str
     """Answers 200 when the node is ready."""
     health_url: str
-    """Answers anything at all while the node lives."""
+    """Answers below 500 while the node lives, and can do what it is there for."""
     down_file: Path | None = None
     """While it exists, the node is to be down."""
     log_file: Path | None = None
@@ -169,7 +169,7 @@ class Keeper:
 
     async def _watch(self, *, restored: bool) -> None:
         """Wait until the node is ready, then probe it; kill it when it has been silent for too long."""
-        while not await self._answers(self.owned.ready_url, status=200):
+        while not await self._answers(self.owned.ready_url, below=300):
             await asyncio.sleep(READY_POLL_S)
         self.ready = True
         if restored:
@@ -177,7 +177,7 @@ class Keeper:
         answered_s = time.monotonic()
         while True:
             await asyncio.sleep(self._config.probe_every_s)
-            if await self._answers(self.owned.health_url):
+            if await self._answers(self.owned.health_url, below=500):
                 answered_s = time.monotonic()
                 continue
             if self._unwanted or self._node.stopping.is_set():
@@ -189,10 +189,11 @@ class Keeper:
                 self.kill()
                 return
 
-    async def _answers(self, url: str, *, status: int | None = None) -> bool:
+    async def _answers(self, url: str, *, below: int) -> bool:
+        """Whether it gives any answer with a status below `below`."""
         try:
             async with self._http.get(url) as response:
-                return status is None or response.status == status
+                return response.status < below
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ PATIENCE_S = 20.0
 class Supervised:
     """A running supervisor and what it says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, health_url: str | None = None) -> None:
         admin, supervisor_admin = free_port("127.0.0.1"), free_port("127.0.0.1")
         node = folder / "noop.json"
         people = {"count": 2}
@@ -36,7 +38,7 @@ class Supervised:
             "pid_file": str(self.pid_file),
             "down_file": str(self.down_file),
             "ready_url": f"http://127.0.0.1:{admin}/readyz",
-            "health_url": f"http://127.0.0.1:{admin}/healthz",
+            "health_url": health_url or f"http://127.0.0.1:{admin}/healthz",
         }
         config = folder / "supervisor.json"
         config.write_text(
@@ -46,7 +48,7 @@ class Supervised:
                     "admin_port": supervisor_admin,
                     "nodes": [owned],
                     "probe_every_s": 0.1,
-                    "unresponsive_s": 0.5,
+                    "unresponsive_s": 1.5,
                 }
             )
         )
@@ -101,6 +103,40 @@ def test_a_node_that_is_silent_for_too_long_is_ended_and_started_again(supervise
     assert supervised.pid != pid
     assert not alive(pid)
     assert supervised.ready
+
+
+class Health(BaseHTTPRequestHandler):
+    """What a node says of its own health."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_node_that_lives_and_says_that_it_cannot_work_is_ended_and_started_again(tmp_path: Path) -> None:
+    class Ill(Health): ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ill) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        running = Supervised(tmp_path, f"http://127.0.0.1:{server.server_address[1]}/")
+        try:
+            pid = running.pid
+            Ill.status = 404  # an answer, if not to the question
+            time.sleep(2.0)
+            assert running.told() == []
+            Ill.status = 503
+            wait_until(lambda: not alive(pid))
+            Ill.status = 200
+            wait_until(lambda: "restored" in running.told())
+            assert running.told()[:3] == ["detected", "decided", "restarted"]
+        finally:
+            running.process.kill()
+            running.process.wait()
+            server.shutdown()
 
 
 def test_each_death_is_detected_and_the_node_started_again(supervised: Supervised) -> None:

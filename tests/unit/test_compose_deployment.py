@@ -118,7 +118,7 @@ def test_a_network_fault_without_root_is_refused_before_the_run(
 def test_workers_of_other_hosts_cannot_come_to_containers() -> None:
     plan = single("monolith", 4)
     contained = plan.__class__.from_json(plan.to_json().replace('"local"', '"compose"'))
-    with pytest.raises(UserError, match="--join: .*published on loopback only"):
+    with pytest.raises(UserError, match="compose: workers of other hosts"):
         crew_of(contained, 0, 1, "127.0.0.1")
 
 

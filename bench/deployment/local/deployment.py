@@ -221,13 +221,16 @@ class LocalDeployment:
         errors += [result for result in results if isinstance(result, Exception)]
         try:
             await self._wait_gone()
-            shutil.rmtree(self._site.folder, ignore_errors=False)
-        except FileNotFoundError:
-            pass
+            await self._clear()
         except Exception as error:  # teardown attempts every step
             errors.append(error)
         if errors:
             raise DeploymentError(f"stopping: {errors[0]}") from errors[0]
+
+    async def _clear(self) -> None:
+        """Remove what the nodes left, now that they have ended."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._site.folder)
 
     async def _wait_gone(self) -> None:
         """Wait for nodes that others own: they die with their owner, a moment later."""

@@ -28,11 +28,11 @@ CLUSTER_MEMORY_BYTES = 256 * 1024**2
 def topology(site: Site) -> Topology:
     """Lay the generation out in `site`; raises MachineError where there is no nats-server."""
     servers = _servers(site)
-    urls = [f"nats://{site.host}:{server.port}" for server in servers]
+    urls = [f"nats://{server.host}:{server.port}" for server in servers]
     token_key = secrets.token_hex(32)
     people = dict(site.people)
     log_servers = list(SERVERS)
-    ports = {name: site.port() for name in GATEWAYS}
+    ports = {name: site.port(name) for name in GATEWAYS}
     plan: list[tuple[str, str, dict[str, Any]]] = [
         ("auth", "auth", {"people": people, "token_key": token_key}),
         ("sequence", "sequence", {"people": people, "log_servers": log_servers}),
@@ -55,8 +55,8 @@ def topology(site: Site) -> Topology:
     supervisor = site.stub("supervisor", SUPERVISOR, {"nodes": owned})
     return Topology(
         processes=(supervisor, *(server.process for server in servers), *stubs),
-        endpoints=tuple(Endpoint(site.host, ports[name]) for name in GATEWAYS),
-        fill=site.fill("microservices-history", "ready", {"nats": urls}),
+        endpoints=tuple(Endpoint(site.host_of(name), ports[name]) for name in GATEWAYS),
+        fill=site.fill("microservices-history", "ready", {"nats": urls}, beside=SERVERS[0]),
     )
 
 
@@ -65,15 +65,16 @@ class _Server:
 
     def __init__(self, site: Site, name: str, binary: str) -> None:
         self.name = name
-        self.port = site.port()
-        self.cluster_port = site.port()
-        self._monitor = f"http://{site.host}:{site.port()}"
+        self.host = site.host_of(name)
+        self.port = site.port(name)
+        self.cluster_port = site.port(name)
+        self._monitor = f"http://{self.host}:{site.port(name)}"
         self._site = site
         self._config = site.folder / "config" / f"{name}.conf"
         self._log = site.data(name) / "server.log"
         self.process = Process(
             name=name,
-            command=(binary, "--config", str(self._config)),
+            command=site.at(name, (binary, "--config", str(self._config))),
             ready_url=f"{self._monitor}/healthz",
             owner=SUPERVISOR,
             pid_file=site.folder / "pids" / name,
@@ -81,10 +82,9 @@ class _Server:
 
     def write(self, peers: Sequence["_Server"]) -> None:
         """Write the configuration file, with routes to the other servers. JSON is valid in it."""
-        host = self._site.host
         text = {
             "server_name": self.name,
-            "listen": f"{host}:{self.port}",
+            "listen": f"{self.host}:{self.port}",
             "http": self._monitor.removeprefix("http://"),
             "log_file": str(self._log),
             "jetstream": {
@@ -94,8 +94,8 @@ class _Server:
             },
             "cluster": {
                 "name": "threegen",
-                "listen": f"{host}:{self.cluster_port}",
-                "routes": [f"nats://{host}:{peer.cluster_port}" for peer in peers if peer is not self],
+                "listen": f"{self.host}:{self.cluster_port}",
+                "routes": [f"nats://{peer.host}:{peer.cluster_port}" for peer in peers if peer is not self],
             },
         }
         self._config.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,8 @@ class _Server:
             "pid_file": self.process.pid_file,
             "down_file": self.process.down_file,
             "ready_url": self.process.ready_url,
-            "health_url": f"{self._monitor}/varz",
+            # 503 where it lives on without its log, as after a full disk: only a new start brings that back
+            "health_url": f"{self._monitor}/healthz?js-enabled-only=true",
             "log_file": self._log,
         }
 

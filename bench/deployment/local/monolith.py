@@ -14,12 +14,12 @@ NODE = "server"
 
 def topology(site: Site) -> Topology:
     """One process, `server`; people connect to it."""
-    port = site.port()
+    port = site.port(NODE)
     data = site.data(NODE)
     snapshots = {} if site.history is None else {"snapshot_every_bytes": 0}
     server = site.stub("server", NODE, {"port": port, "people": site.people, "data_dir": data, **snapshots})
     return Topology(
         processes=(server,),
-        endpoints=(Endpoint(site.host, port),),
-        fill=site.fill("monolith-history", "before", {"data_dir": data}),
+        endpoints=(Endpoint(site.host_of(NODE), port),),
+        fill=site.fill("monolith-history", "before", {"data_dir": data}, beside=NODE),
     )

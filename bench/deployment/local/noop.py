@@ -7,6 +7,8 @@ from bench.deployment.local.topology import Site, Topology
 from bench.generations import ClientKind
 from bench.records import Endpoint
 
+NODE = "noop"
+
 
 def topology(site: Site, client: ClientKind, script: Mapping[str, Any] | None = None) -> Topology:
     """Lay the target out in `site`, speaking `client`'s protocol.
@@ -14,9 +16,9 @@ def topology(site: Site, client: ClientKind, script: Mapping[str, Any] | None = 
     `script` says what it does wrong, in the words of services/noop/script.py; without one it does nothing so.
     """
     site.folder.mkdir(parents=True, exist_ok=True)
-    port = site.port()
+    port = site.port(NODE)
     config: dict[str, Any] = {"port": port, "client": client, "people": dict(site.people)}
     if script is not None:
         config["script"] = dict(script)
-    node = site.stub("noop", "noop", config)
-    return Topology(processes=(node,), endpoints=(Endpoint(site.host, port),))
+    node = site.stub("noop", NODE, config)
+    return Topology(processes=(node,), endpoints=(Endpoint(site.host_of(NODE), port),))

@@ -25,21 +25,31 @@ def ephemeral_floor() -> int:
         return 32_768
 
 
+def any_port() -> int:
+    """A port outside the ephemeral range that was not given out before; raises DeploymentError for none."""
+    if len(_given) >= _highest() - LOWEST:
+        raise DeploymentError(f"all ports from {LOWEST} to {_highest()} were given out by this process")
+    while (port := _random.randrange(LOWEST, _highest())) in _given:
+        pass
+    _given.add(port)
+    return port
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """A free TCP port on `host` outside the ephemeral range; raises DeploymentError where there is none."""
-    highest = max(ephemeral_floor(), LOWEST + 1_000)
     for _ in range(1_000):
-        port = _random.randrange(LOWEST, highest)
-        if port in _given:
-            continue
+        port = any_port()
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
-        _given.add(port)
         return port
     raise DeploymentError(
-        f"no free port on {host} between {LOWEST} and {highest}: end what occupies them (ss -ltn)"
+        f"no free port on {host} from {LOWEST} to {_highest()}: end what occupies them (ss -ltn)"
     )
+
+
+def _highest() -> int:
+    return max(ephemeral_floor(), LOWEST + 1_000)

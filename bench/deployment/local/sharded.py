@@ -23,6 +23,8 @@ from bench.generations import SHARDED
 from bench.records import Endpoint
 
 SHARDS = 2
+FAILOVER = "failover"
+APIS = ("api-1", "api-2")
 REDO_LOG = "--innodb-log-file-size=48M"
 SYSTEM_TABLES = ("mysql_system_tables.sql", "mysql_system_tables_data.sql")
 
@@ -35,14 +37,19 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
     """
     server = Path(programs.require("mariadbd"))
     names = [f"shard-{shard}-{role}" for shard in range(SHARDS) for role in ("primary", "replica")]
-    ports = {name: site.port() for name in names}
+    ports = {name: site.port(name) for name in names}
     template = site.data(names[0])
     databases = [
         Process(
             name=name,
-            command=database_command(server, site, name, ports[name], server_id),
+            command=site.at(name, database_command(server, site, name, ports[name], server_id)),
             ready_url=None,  # failover is ready only when every database has its role
-            prepare=bootstrap(server, template) if server_id == 1 else copy(template, site.data(name)),
+            prepare=site.at(
+                name,
+                bootstrap(server, template, site.host_of(FAILOVER))
+                if server_id == 1
+                else copy(template, site.data(name)),
+            ),
         )
         for server_id, name in enumerate(names, start=1)
     ]
@@ -51,10 +58,10 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
         "admin": {"user": "root", "password": ""},
         "application": {"user": "application", "password": secrets.token_hex(16)},
     }
-    failover_port, api_ports = site.port(), [site.port(), site.port()]
+    failover_port, api_ports = site.port(FAILOVER), {name: site.port(name) for name in APIS}
     shards = [
         [
-            {"node": name, "host": site.host, "port": ports[name]}
+            {"node": name, "host": site.host_of(name), "port": ports[name]}
             for name in names
             if name.startswith(f"shard-{shard}-")
         ]
@@ -62,12 +69,12 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
     ]
     failover = site.stub(
         "failover",
-        "failover",
+        FAILOVER,
         {
             "port": failover_port,
             "people": dict(site.people),
             **decisions,
-            "state_file": site.data("failover") / "state.json",
+            "state_file": site.data(FAILOVER) / "state.json",
             **accounts,
             "replication": {"user": "replication", "password": secrets.token_hex(16)},
             "shards": shards,
@@ -76,24 +83,28 @@ def topology(site: Site, decisions: Mapping[str, Any] = MappingProxyType({})) ->
     apis = [
         site.stub(
             "api",
-            f"api-{number}",
+            name,
             {
                 "port": port,
                 "people": dict(site.people),
                 "secret": secret,
                 "application": accounts["application"],
-                "failover": {"host": site.host, "port": failover_port},
-                "peers": [{"host": site.host, "port": other} for other in api_ports if other != port],
+                "failover": {"host": site.host_of(FAILOVER), "port": failover_port},
+                "peers": [
+                    {"host": site.host_of(other), "port": api_ports[other]} for other in APIS if other != name
+                ],
             },
         )
-        for number, port in enumerate(api_ports, start=1)
+        for name, port in api_ports.items()
     ]
     processes = (*databases, failover, *apis)
     assert [process.name for process in processes] == [node.name for node in SHARDED.nodes]
     return Topology(
         processes,
-        tuple(Endpoint(site.host, port) for port in api_ports),
-        fill=site.fill("sharded-history", "ready", {"admin": accounts["admin"], "shards": shards}),
+        tuple(Endpoint(site.host_of(name), port) for name, port in api_ports.items()),
+        fill=site.fill(
+            "sharded-history", "ready", {"admin": accounts["admin"], "shards": shards}, beside=FAILOVER
+        ),
     )
 
 
@@ -110,18 +121,23 @@ def system_tables(server: Path) -> list[Path]:
     )
 
 
-def bootstrap(server: Path, data: Path) -> tuple[str, ...]:
-    """The command that makes an empty data folder, with `root` on loopback without a password.
+def bootstrap(server: Path, data: Path, administrator: str) -> tuple[str, ...]:
+    """The command that makes an empty data folder; `root` may come from loopback and from `administrator`.
 
-    The order of the SQL is that of mariadb-install-db; lines naming this host's own name are left out
-    as it leaves them out.
+    That is an address; there is no password. The order of the SQL is that of mariadb-install-db; lines
+    naming this host's own name are left out as it leaves them out.
     """
     files = shlex.join(str(file) for file in system_tables(server))
+    # Who may come from loopback may come from there: the same line once more, as the tables are still open.
+    root = (
+        f"insert ignore into global_priv select '{administrator}', User, Priv from global_priv"
+        " where User='root' and Host='localhost';"
+    )
     # No early finish of a pipe may pass for success: the SQL is put together first, into the folder.
     script = f"""set -eu
 cd {shlex.quote(str(data))}
 {{ printf 'create database if not exists mysql;\\nuse mysql;\\nset @auth_root_socket=NULL;\\n'
-  cat {files}; }} >bootstrap.all
+  cat {files}; printf '%s\\n' {shlex.quote(root)}; }} >bootstrap.all
 sed -e '/@current_hostname/d' bootstrap.all >bootstrap.sql
 {shlex.join([str(server), *common_options(data)])} --bootstrap --silent-startup --log-warnings=0 \
   --enforce-storage-engine= <bootstrap.sql
@@ -149,7 +165,7 @@ def database_command(server: Path, site: Site, node: str, port: int, server_id: 
     return (
         str(server),
         *common_options(site.data(node)),
-        f"--bind-address={site.host}",
+        f"--bind-address={site.host_of(node)}",
         f"--port={port}",
         "--socket=mariadbd.sock",
         "--pid-file=mariadbd.pid",
