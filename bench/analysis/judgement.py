@@ -75,9 +75,9 @@ def judge(samples: Sequence[Sample]) -> tuple[Judgement, ...]:
     """The judgement on each of the samples, which are the primary figures of one comparison, in order."""
     tested = [sample for sample in samples if _testable(sample)]
     p = [permutation_p(sample.baseline, sample.contender) for sample in tested]
-    after = dict(zip((id(sample) for sample in tested), zip(p, holm(p), strict=True), strict=True))
+    adjusted = iter(zip(p, holm(p), strict=True))
     return tuple(
-        _judged(sample, *after[id(sample)], family=len(tested)) if id(sample) in after else describe(sample)
+        _judged(sample, *next(adjusted), family=len(tested)) if _testable(sample) else describe(sample)
         for sample in samples
     )
 
@@ -94,7 +94,8 @@ def describe(sample: Sample, reason: str = "") -> Judgement:
         return Judgement(sample.figure, "no figure", reason, None, None, None, None, None, None)
     further = max(FEWEST_TRIALS - min(len(one), len(other)), 0)
     reason = reason or (
-        f"{len(one)} v {len(other)} trials: below {FEWEST_TRIALS} v {FEWEST_TRIALS} no p below {ALPHA} is possible"
+        f"{len(one)} v {len(other)} trials: no p below {ALPHA} is possible "
+        f"below {FEWEST_TRIALS} v {FEWEST_TRIALS}"
     )
     enough = min(len(one), len(other)) >= FEWEST_TRIALS
     return Judgement(
@@ -154,7 +155,7 @@ def _judged(sample: Sample, p: float, p_holm: float, *, family: int) -> Judgemen
         reason = "no number of trials up to 100 a side would settle it" if further is None else ""
         if possible >= ALPHA:
             word = "descriptive only"
-            reason = f"{len(one)} v {len(other)} trials: of {family} primary figures no p below {ALPHA} is possible"
+            reason = f"{len(one)} v {len(other)} trials: no p below {ALPHA} is possible of {family} figures"
     return Judgement(sample.figure, word, reason, ratio, interval, p, p_holm, delta, further)
 
 

@@ -99,7 +99,7 @@ def _scores(logs: Floats) -> Floats:
     """The logarithms themselves, or the ranks of them where not all are finite."""
     if np.isfinite(logs).all():
         return logs
-    values, where, counts = np.unique(logs, return_inverse=True, return_counts=True)
+    _, where, counts = np.unique(logs, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks: Floats = (last - (counts - 1) / 2)[where]
     return ranks
