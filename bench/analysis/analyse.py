@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from bench.analysis.audit import Losses, losses
 from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
 from bench.analysis.incidents import Incident, headline_recoveries, incidents, median_recovery
 from bench.analysis.metrics import summarise
@@ -37,27 +37,6 @@ FIGURES: Mapping[str, tuple[str, str]] = {
 """Headline figure by name: the operation and metric in summary.csv that it is the median of."""
 CARRIED_SHARE = 0.99
 """Acknowledged over offered from which on TPS is what was asked for, and not what a system can do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """The audits of one generation's trials, added up. `verdict` is the worst of them.
-
-    `rate_bound` is the highest rate of loss that zero losses in `acknowledged` leave possible at 95 %
-    (3/n, the rule of three); None where there are losses, or nothing was acknowledged.
-    """
-
-    acknowledged: int
-    delivered: int
-    lost: int
-    phantom: int
-    duplicated: int
-    reordered: int
-    corrupt: int
-    rescued: int
-    verdict: str
-    detail: str
-    rate_bound: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,32 +149,6 @@ def figures_by_trial(
         values = [index.get((generation, t.trial, phase or "", operation, metric)) for t in trials]
         found[name] = [value for value in values if value is not None]
     return found
-
-
-def losses(audit: pd.DataFrame, trials: Sequence[Trial]) -> Losses | None:
-    """The `all` rows of these trials' audits added up; None where there is none."""
-    keys = {(trial.generation, trial.trial) for trial in trials}
-    rows = audit[audit["phase"] == "all"]
-    rows = rows[[key in keys for key in zip(rows["generation"], rows["trial"], strict=True)]]
-    if rows.empty:
-        return None
-    verdicts = set(rows["verdict"])
-    worst = next(v for v in ("violated", "unknown", "complete") if v in verdicts)
-    details = rows.loc[rows["verdict"] == worst, "detail"]
-    acknowledged, lost = int(rows["acknowledged"].sum()), int(rows["lost"].sum())
-    return Losses(
-        acknowledged=acknowledged,
-        delivered=int(rows["delivered"].sum()),
-        lost=lost,
-        phantom=int(rows["phantom"].sum()),
-        duplicated=int(rows["duplicated"].sum()),
-        reordered=int(rows["reordered"].sum()),
-        corrupt=int(rows["corrupt"].sum()),
-        rescued=int(rows["rescued"].sum()),
-        verdict=worst,
-        detail=next((str(text) for text in details if text), ""),
-        rate_bound=min(3 / acknowledged, 1.0) if acknowledged and not lost and worst != "unknown" else None,
-    )
 
 
 def _headline(

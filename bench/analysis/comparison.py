@@ -24,8 +24,8 @@ from bench.analysis.analyse import (
     Analysis,
     believed,
     figures_by_trial,
-    losses,
 )
+from bench.analysis.audit import losses
 from bench.analysis.incidents import headline_recoveries, recovery_by_trial
 from bench.errors import UserError
 from bench.evidence import Evidence

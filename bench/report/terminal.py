@@ -12,7 +12,8 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis.analyse import Analysis, Headline, Losses
+from bench.analysis.analyse import Analysis, Headline
+from bench.analysis.audit import Losses
 from bench.analysis.comparison import Comparison, Comparisons
 from bench.manifest import Trial
 from bench.report.format import MISSING, bound, count, number, seconds, share, times
