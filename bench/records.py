@@ -14,7 +14,7 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
    recovery_data.csv and recovery_fit.csv are new, in the folders of sweeps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast, get_args
 
@@ -457,3 +457,38 @@ class SummaryRow:
     value: float | None
     unit: str
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """A row of `bench compare --format csv` and `json`: one figure of a contender beside a baseline.
+
+    `baseline` and `contender` are medians over the trials, in the figure's own unit (its name ends with it;
+    `tps` is 1/s, `lost` messages, `slo_share` a ratio). `ratio` is contender over baseline, `ratio_low` and
+    `ratio_high` its 95 % interval, `p` the permutation test's, `p_holm` that after Holm, `margin_ratio` the
+    margin (0.05 is 5 %), `further_trials` how many more a side would settle it. The words stand in
+    bench/analysis/judgement.py; `forced` says that the runs differ in more than their figures. A figure
+    that never came, infinity, is empty too.
+    """
+
+    baseline_run: str
+    baseline_generation: str
+    contender_run: str
+    contender_generation: str
+    phase: str
+    figure: str
+    primary: bool
+    baseline: float | None
+    contender: float | None
+    baseline_trials: int
+    contender_trials: int
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    p: float | None
+    p_holm: float | None
+    margin_ratio: float | None
+    word: Literal["better", "worse", "equivalent", "inconclusive", "descriptive only", "no figure"]
+    further_trials: int | None
+    forced: bool
+    reason: str

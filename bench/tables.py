@@ -4,7 +4,8 @@ Missing is an empty cell, booleans are `true` and `false`, floats stand with at 
 encoding is UTF-8 and every line ends with LF. Reading gives a DataFrame with one column a field: `int`
 as int64 (Int64 where it may be missing), `float` as float64 with NaN for missing, the rest as str and
 bool. A file that says anything else is refused, with file, line, column and what was expected: figures
-computed from half a file look like figures.
+computed from half a file look like figures. A file of an earlier schema version lacks the columns that came
+later (`records.ADDED_IN`), all of them, and reads as if they were empty.
 """
 
 import csv
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import RunFolderError
+from bench.records import ADDED_IN, SCHEMA_VERSION
 
 SIGNED_COLUMNS = frozenset(
     {"bin_start_s", "t_s", "planned_s", "invoked_s", "completed_s", "value"}
@@ -36,12 +38,16 @@ _TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its type, whether its cells may be empty, and the words it may hold (None: any)."""
+    """One column: its type, whether its cells may be empty, and the words it may hold (None: any).
+
+    `since` is the schema version that brought it.
+    """
 
     name: str
     kind: type
     optional: bool
     words: frozenset[str] | None
+    since: int = 1
 
     @property
     def expected(self) -> str:
@@ -58,18 +64,21 @@ class Column:
 def columns(row_class: type) -> tuple[Column, ...]:
     """The columns of a row class, in order."""
     hints = typing.get_type_hints(row_class)
-    return tuple(_column(field.name, hints[field.name]) for field in dataclasses.fields(row_class))
+    return tuple(
+        _column(field.name, hints[field.name], ADDED_IN.get((row_class.__name__, field.name), 1))
+        for field in dataclasses.fields(row_class)
+    )
 
 
-def _column(name: str, hint: Any) -> Column:
+def _column(name: str, hint: Any, since: int) -> Column:
     union = typing.get_origin(hint) in (types.UnionType, typing.Union)  # the latter is Literal | None
     parts = typing.get_args(hint) if union else (hint,)
     given = [part for part in parts if part is not type(None)]
     optional = len(given) < len(parts)
     (kind,) = given
     if typing.get_origin(kind) is Literal:
-        return Column(name, str, optional, frozenset(typing.get_args(kind)))
-    return Column(name, kind, optional, None)
+        return Column(name, str, optional, frozenset(typing.get_args(kind)), since)
+    return Column(name, kind, optional, None, since)
 
 
 def to_csv(row_class: type, rows: Iterable[Any], *, header: bool = True) -> str:
@@ -99,6 +108,12 @@ def _cell(value: Any) -> str:
 def from_csv(row_class: type, data: bytes, where: str) -> pd.DataFrame:
     """The file's rows; `where` names the file in what RunFolderError says."""
     return _frame(columns(row_class), _records(data, where), where)
+
+
+def header(data: bytes, where: str) -> tuple[str, ...]:
+    """The names in a file's first line; raises RunFolderError where it is none of CSV."""
+    first, end, _ = data.partition(b"\n")
+    return tuple(name.removeprefix("\ufeff") for name in _records(first + end, where)[0])
 
 
 def frame(row_class: type, rows: Iterable[Any]) -> pd.DataFrame:
@@ -142,17 +157,33 @@ def _records(data: bytes, where: str) -> list[list[str]]:
 def _frame(expected: Sequence[Column], records: list[list[str]], where: str) -> pd.DataFrame:
     header, rows = [name.removeprefix("\ufeff") for name in records[0]], records[1:]
     names = [column.name for column in expected]
-    missing = [name for name in names if name not in header]
+    later = _later(expected, header)
+    missing = [name for name in names if name not in header and name not in later]
     surplus = [name for name in header if name not in names]
-    if missing or surplus or len(header) != len(names):
+    if missing or surplus or len(header) != len(names) - len(later):
         said = [f"column {name!r} is missing" for name in missing]
-        said += [f"column {name!r} is not known" for name in surplus] or ["a column stands there twice"]
+        said += [
+            f"column {name[:60]!r} is not known up to schema version {SCHEMA_VERSION}" for name in surplus
+        ]
+        said += ["a column stands there twice"]
         raise RunFolderError(f"{where}: line 1: {said[0]}: expected {','.join(names)}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise RunFolderError(f"{where}: line {number}: {len(row)} cells: expected {len(header)}")
     cells = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+    cells |= dict.fromkeys(later, ("",) * len(rows))
     return pd.DataFrame({column.name: _values(column, cells[column.name], where) for column in expected})
+
+
+def _later(expected: Sequence[Column], header: Sequence[str]) -> frozenset[str]:
+    """The columns that a file of an earlier schema version has not got; none where it has some of them."""
+    for version in sorted({column.since for column in expected}, reverse=True)[:-1]:
+        later = frozenset(column.name for column in expected if column.since >= version)
+        if all(column.name in header for column in expected if column.since < version) and not (
+            later & set(header)
+        ):
+            return later
+    return frozenset()
 
 
 def _values(column: Column, cells: Sequence[str], where: str) -> Any:

@@ -1,7 +1,7 @@
 """The word on a comparison of trials: is the contender better, worse, equivalent, or can it not be told.
 
     better, worse      the ratio's 95 % interval lies wholly beyond the margin, and p after Holm is below 0.05
-    equivalent         the interval lies wholly within the margin
+    equivalent         the interval lies wholly within the margin, and that is no wider than 25 %
     inconclusive       neither; `further_trials` more a side would settle it, if the estimate holds
     descriptive only   too few trials for any p below 0.05 after Holm, or the figure is not a primary one
     no figure          a side has none
@@ -31,6 +31,8 @@ Better = Literal["higher", "lower"]
 FEWEST_TRIALS = 4
 LEAST_MARGIN = 0.05
 NOISE_IN_MARGIN = 2.0
+WIDEST_EQUIVALENCE = 0.25
+"""A margin beyond which trials scatter too much for anything to be called equivalent."""
 MOST_FURTHER = 100
 RANKS_OVER_MEANS = math.sqrt(math.pi / 3)
 """How much wider the interval of a Hodges-Lehmann estimate is than that of a mean, under normal noise."""
@@ -74,10 +76,13 @@ class Judgement:
 def judge(samples: Sequence[Sample]) -> tuple[Judgement, ...]:
     """The judgement on each of the samples, which are the primary figures of one comparison, in order."""
     tested = [sample for sample in samples if _testable(sample)]
+    family = sum(bool(sample.baseline and sample.contender) for sample in samples)
     p = [permutation_p(sample.baseline, sample.contender) for sample in tested]
     adjusted = iter(zip(p, holm(p), strict=True))
     return tuple(
-        _judged(sample, *next(adjusted), family=len(tested)) if _testable(sample) else describe(sample)
+        _judged(sample, *next(adjusted), family=len(tested))
+        if _testable(sample)
+        else describe(sample, family=family)
         for sample in samples
     )
 
@@ -87,12 +92,15 @@ def judge_one(baseline: Sequence[float], contender: Sequence[float], better: Bet
     return judge([Sample("", better, baseline, contender)])[0]
 
 
-def describe(sample: Sample, reason: str = "") -> Judgement:
-    """The figures side by side, without a word on them; `reason` says why, by default the trials' number."""
+def describe(sample: Sample, reason: str = "", *, family: int = 1) -> Judgement:
+    """The figures side by side, without a word on them; `reason` says why, by default the trials' number.
+
+    `family` is how many figures there are to judge at once.
+    """
     one, other = sample.baseline, sample.contender
     if not one or not other:
         return Judgement(sample.figure, "no figure", reason, None, None, None, None, None, None)
-    further = max(FEWEST_TRIALS - min(len(one), len(other)), 0)
+    further = 0 if reason else max(fewest_trials(family) - min(len(one), len(other)), 0)
     reason = reason or (
         f"{len(one)} v {len(other)} trials: no p below {ALPHA} is possible "
         f"below {FEWEST_TRIALS} v {FEWEST_TRIALS}"
@@ -109,6 +117,11 @@ def describe(sample: Sample, reason: str = "") -> Judgement:
         margin=None,
         further_trials=further or None,
     )
+
+
+def fewest_trials(family: int) -> int:
+    """How many trials a side it takes for a p below 0.05 in one of `family` figures, after Holm: 4 for one."""
+    return next(n for n in range(FEWEST_TRIALS, 100) if family * least_p(n, n) < ALPHA)
 
 
 def margin(sample: Sample) -> float:
@@ -131,9 +144,9 @@ def noise(sample: Sample) -> float | None:
 
 
 def overall(words: Iterable[Word]) -> Word:
-    """The word on several figures together: worse in one is worse, then better, then what is in doubt."""
+    """The word on several together: worse in one is worse, then better, then doubt; equivalent if all are."""
     given = set(words)
-    order: tuple[Word, ...] = ("worse", "better", "inconclusive", "equivalent", "descriptive only")
+    order: tuple[Word, ...] = ("worse", "better", "inconclusive", "descriptive only", "equivalent")
     return next((word for word in order if word in given), "no figure")
 
 
@@ -153,7 +166,10 @@ def _judged(sample: Sample, p: float, p_holm: float, *, family: int) -> Judgemen
     if word == "inconclusive":
         further = _further(sample, ratio, delta, family)
         reason = "no number of trials up to 100 a side would settle it" if further is None else ""
+        if delta > WIDEST_EQUIVALENCE:
+            reason = f"trials of one system scatter too much: a margin of ±{delta:.0%}"
         if possible >= ALPHA:
+            further = fewest_trials(family) - min(len(one), len(other))
             word = "descriptive only"
             reason = f"{len(one)} v {len(other)} trials: no p below {ALPHA} is possible of {family} figures"
     return Judgement(sample.figure, word, reason, ratio, interval, p, p_holm, delta, further)
@@ -161,7 +177,7 @@ def _judged(sample: Sample, p: float, p_holm: float, *, family: int) -> Judgemen
 
 def _word(interval: tuple[float, float], p_holm: float, delta: float, better: Better) -> Word:
     low, high = interval
-    if 1 / (1 + delta) < low and high < 1 + delta:
+    if 1 / (1 + delta) < low and high < 1 + delta and delta <= WIDEST_EQUIVALENCE:
         return "equivalent"
     above, below = low > 1 + delta, high < 1 / (1 + delta)
     if p_holm >= ALPHA or not (above or below):
