@@ -356,12 +356,19 @@ def find(root: Path, text: str) -> RunFolder:
 
 def read_published(root: Path) -> tuple[PublishedRow, ...]:
     """The published table from `root`/reference; raises RunFolderError where it cannot be read."""
-    path = root / REFERENCE
+    return read_claims(root / REFERENCE)
+
+
+def read_claims(path: Path) -> tuple[PublishedRow, ...]:
+    """A table of the published one's shape; raises RunFolderError where it cannot be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise RunFolderError(f"{path}: {error.strerror}: expected the published table") from error
     table = from_csv(PublishedRow, data, str(path))
+    twice = table["generation"][table["generation"].duplicated()]
+    if len(twice):
+        raise RunFolderError(f"{path}: line {twice.index[0] + 2}: {twice.iloc[0]} stands there a second time")
     return tuple(PublishedRow(*row) for row in table.itertuples(index=False, name=None))
 
 

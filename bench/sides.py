@@ -69,12 +69,12 @@ def _parts(results: Path, text: str) -> tuple[str, str | None]:
 def _of_run(folder: RunFolder) -> Recorded:
     manifest = folder.manifest()
     if manifest.kind == "run" and manifest.status == "analysed":
-        summary, recovery = folder.summary(), folder.recovery()
+        summary, recovery = folder.summary(), folder.recovery_rows()
     elif manifest.kind == "run" and manifest.trials:
         analysis = analyse(folder.evidence())
-        summary, recovery = frame(SummaryRow, analysis.summary), frame(RecoveryRow, analysis.recovery)
+        summary, recovery = frame(SummaryRow, analysis.summary), list(analysis.recovery)
     else:
-        summary, recovery = frame(SummaryRow, ()), frame(RecoveryRow, ())
+        summary, recovery = frame(SummaryRow, ()), []
     _require_sound(summary, str(folder.path / "summary.csv"))
     return Recorded(
         name=folder.path.name,

@@ -13,8 +13,10 @@ import pandas as pd
 
 from bench.analysis.analyse import FIGURES, believed
 from bench.analysis.audit import Losses, losses
+from bench.analysis.incidents import headline_recoveries, recovery_by_trial
 from bench.analysis.planned import headline_phase
 from bench.manifest import Manifest, Trial
+from bench.records import RecoveryRow
 
 RECOVERY = "time_to_recover_s"
 NOT_MEASURED = frozenset({"login", "warmup", "drain"})
@@ -23,7 +25,7 @@ NOT_MEASURED = frozenset({"login", "warmup", "drain"})
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """As much of a run as is at hand; the frames have the columns of SummaryRow, RecoveryRow, AuditRow.
+    """As much of a run as is at hand; the frames have the columns of SummaryRow, AuditRow, TrialRow.
 
     `only` is the generation asked for, None for all. None is what is not at hand.
     """
@@ -32,7 +34,7 @@ class Recorded:
     manifest: Manifest | None
     plan: Mapping[str, Any] | None
     summary: pd.DataFrame | None
-    recovery: pd.DataFrame | None
+    recovery: Sequence[RecoveryRow] | None
     audit: pd.DataFrame | None
     trials: pd.DataFrame | None = None
     only: str | None = None
@@ -103,9 +105,10 @@ def trials_of(recorded: Recorded) -> tuple[Trial, ...]:
         columns = zip(*(recorded.trials[name] for name in ("generation", "trial", "status")), strict=True)
         return tuple(Trial(str(name), int(number), status, 0) for name, number, status in columns)
     keys: dict[tuple[str, int], None] = {}
-    for table in (recorded.summary, recorded.recovery, recorded.audit):
+    for table in (recorded.summary, recorded.audit):
         if table is not None:
             keys |= dict.fromkeys(zip(table["generation"], table["trial"], strict=True))
+    keys |= dict.fromkeys((row.generation, row.trial) for row in recorded.recovery or ())
     return tuple(Trial(str(name), int(number), "complete", 0) for name, number in keys)
 
 
@@ -150,10 +153,9 @@ def _figures(
     return found
 
 
-def _recoveries(table: pd.DataFrame | None, generation: str, numbers: Sequence[int]) -> tuple[float, ...]:
-    """The time to recover from each trial's first fault; infinity where it never did."""
-    if table is None:
-        return ()
-    first = table[table["generation"] == generation].drop_duplicates("trial")
-    told = first[(first["outcome"] != "unknown") & first["trial"].isin(list(numbers))]
-    return tuple(math.inf if math.isnan(value) else float(value) for value in told[RECOVERY])
+def _recoveries(
+    rows: Sequence[RecoveryRow] | None, generation: str, numbers: Sequence[int]
+) -> tuple[float, ...]:
+    """The time to recover from the generation's headline fault, a value a trial; infinity for never."""
+    own = [row for row in rows or () if row.generation == generation and row.trial in numbers]
+    return tuple(recovery_by_trial(headline_recoveries(own)))

@@ -1,0 +1,85 @@
+"""What run folders say to a published table: runs their figures, searches for capacity their bounds."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bench.analysis.analyse import CARRIED_SHARE, FIGURES
+from bench.analysis.capacity import Search, answers
+from bench.analysis.comparison import median
+from bench.analysis.published import Capacity, Measured
+from bench.analysis.subject import RECOVERY, Subject, subjects
+from bench.errors import UserError
+from bench.generations import GENERATIONS
+from bench.plan import client_kind
+from bench.results import RunFolder
+from bench.sides import read_side
+
+FIGURES_BESIDE = ("tps", "response_p50_ms", RECOVERY)
+
+
+def measured_in(folders: Sequence[RunFolder]) -> list[Measured]:
+    """Each generation, oldest first, with what at most one run and one search say of it.
+
+    Raises UserError where two folders say it of the same generation, or none says anything.
+    """
+    runs: dict[str, Measured] = {}
+    bounds: dict[str, Capacity] = {}
+    for folder in folders:
+        search = folder.manifest().kind == "capacity"
+        figures, capacities = ({}, _capacities(folder)) if search else (_figures(folder), {})
+        twice = (figures.keys() & runs.keys()) | (capacities.keys() & bounds.keys())
+        if twice:
+            raise UserError(
+                f"{folder.path.name}: an earlier folder says the same of {min(twice)}: expected one run and "
+                "one search of each generation"
+            )
+        runs |= figures
+        bounds |= capacities
+    nothing = Measured("", dict.fromkeys(FIGURES_BESIDE))
+    names = [name for name in GENERATIONS if name in runs or name in bounds]
+    if not names:
+        raise UserError(
+            f"{folders[0].path.name}: no trial was measured: there is nothing to set beside the table"
+        )
+    return [_joined(replace(runs.get(name, nothing), generation=name), bounds.get(name)) for name in names]
+
+
+def _figures(folder: RunFolder) -> dict[str, Measured]:
+    return {
+        subject.generation: _of_subject(subject)
+        for subject in subjects(read_side(folder.path, str(folder.path)))
+    }
+
+
+def _of_subject(subject: Subject) -> Measured:
+    by_trial = {name: subject.figures.get(name, ()) for name in (*FIGURES, RECOVERY)}
+    medians = {name: median(by_trial[name]) for name in (*FIGURES_BESIDE, "offered_rate")}
+    tps, offered = medians["tps"], medians.pop("offered_rate")
+    if medians[RECOVERY] == float("inf"):
+        medians[RECOVERY] = None
+    return Measured(
+        generation=subject.generation,
+        figures=medians,
+        by_trial=by_trial,
+        carried=bool(tps is not None and offered and tps >= CARRIED_SHARE * offered),
+    )
+
+
+def _capacities(folder: RunFolder) -> dict[str, Capacity]:
+    """The bounds without a latency goal, computed again from the search's trials."""
+    manifest, trials = folder.manifest(), folder.capacity_trials()
+    search = Search.of(folder.plan())
+    found = {}
+    for name in dict.fromkeys(trial.generation for trial in trials):
+        ceiling_per_s = manifest.ceilings_per_s.get(client_kind(name))
+        for row in answers(search, name, trials, ceiling_per_s=ceiling_per_s):
+            if row.goal == "max":
+                found[name] = Capacity(row.lower_per_s, row.upper_per_s, row.believed)
+    return found
+
+
+def _joined(measured: Measured, capacity: Capacity | None) -> Measured:
+    """The measured TPS is the capacity's lower bound, where it was searched for."""
+    if capacity is None:
+        return measured
+    return replace(measured, capacity=capacity, figures={**measured.figures, "tps": capacity.lower_per_s})
