@@ -492,3 +492,26 @@ class ComparisonRow:
     further_trials: int | None
     forced: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """A row of `bench history --format csv`: one run's median of one figure, in the figure's own unit.
+
+    Runs of equal `plan` (a digest that leaves out how many trials there are) on equal `host` (a fingerprint)
+    are one series. `change` says that a new stretch begins with this run, `change_ratio` times the one
+    before, and `changed_versions` what else changed there.
+    """
+
+    profile: str
+    plan: str
+    host: str
+    generation: str
+    figure: str
+    run: str
+    created_utc: str
+    value: float
+    trials: int
+    change: Literal["better", "worse"] | None
+    change_ratio: float | None
+    changed_versions: str

@@ -71,6 +71,14 @@ ANALYSED: Mapping[str, type] = {
 CAPACITY_TRIALS = "capacity_trials.csv"
 CAPACITY = "capacity.csv"
 SWEEP: Mapping[str, type] = {"recovery_data.csv": RecoveryDataRow, "recovery_fit.csv": RecoveryFitRow}
+TABLES: Mapping[str, type] = {
+    **MEASURED,
+    **ANALYSED,
+    CAPACITY_TRIALS: CapacityTrialRow,
+    CAPACITY: CapacityRow,
+    **SWEEP,
+}
+"""Every CSV file of a run folder, and the class its rows are of."""
 REFERENCE = Path("reference") / "report_table.csv"
 
 
@@ -233,6 +241,17 @@ class RunFolder:
     def trials(self) -> pd.DataFrame:
         """trials.csv; the run must have been analysed, by schema version 2 or later."""
         return from_csv(TrialRow, self._read("trials.csv"), str(self.path / "trials.csv"))
+
+    def tables(self) -> tuple[str, ...]:
+        """The tables the folder holds, by their files' names without `.csv`, the measured ones first."""
+        return tuple(name.removesuffix(".csv") for name in TABLES if (self.path / name).is_file())
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of `tables`; of the measured ones the manifest's trials only."""
+        file = f"{name}.csv"
+        if file in MEASURED:
+            return self._table(file, self.manifest())
+        return from_csv(TABLES[file], self._read(file), str(self.path / file))
 
     def histograms(self) -> Iterator[LogLine]:
         """The lines of histograms.hlog, the manifest's trials only."""

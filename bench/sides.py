@@ -15,7 +15,7 @@ from bench.analysis.analyse import FIGURES, analyse
 from bench.analysis.subject import Recorded
 from bench.errors import RunFolderError, UserError
 from bench.records import AuditRow, RecoveryRow, SummaryRow, TrialRow
-from bench.results import MANIFEST, RunFolder, find
+from bench.results import MANIFEST, RunFolder, find, list_runs
 from bench.tables import columns, frame, from_csv, header
 
 MOST_BYTES = 1 << 30
@@ -56,6 +56,25 @@ def read_side(results: Path, text: str) -> Recorded:
             f"{', '.join(sorted(there)) or 'none, as nothing was measured'}"
         )
     return replace(recorded, only=generation)
+
+
+def read_analysed(results: Path, profile: str | None) -> tuple[list[Recorded], list[str]]:
+    """Every analysed run under `results`, of one profile or of all; and a line for each passed over."""
+    found, passed_over = [], []
+    for folder in list_runs(results):
+        try:
+            manifest = folder.manifest()
+            if manifest.kind != "run" or profile not in (None, manifest.profile):
+                continue
+            if manifest.status != "analysed":
+                passed_over.append(
+                    f"{folder.path.name}: not analysed: `bench report {folder.path.name}` does"
+                )
+            elif manifest.trials:
+                found.append(_of_run(folder))
+        except RunFolderError as error:
+            passed_over.append(str(error))
+    return found, passed_over
 
 
 def _parts(results: Path, text: str) -> tuple[str, str | None]:

@@ -47,6 +47,11 @@ def differences(baseline: Recorded, contender: Recorded) -> tuple[Difference, ..
     return tuple(sorted(found, key=lambda one: DIMENSIONS.index(one.dimension)))
 
 
+def without_trials(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a plan that makes two runs different systems, loads or faults."""
+    return {key: value for key, value in plan.items() if key not in WORDS_OF_A_PLAN | {"trials"}}
+
+
 def _host(recorded: Recorded) -> str:
     assert recorded.manifest is not None
     host = recorded.manifest.host
@@ -63,14 +68,14 @@ def _of_plans(baseline: Recorded, contender: Recorded) -> Iterator[Difference]:
     digests = baseline.manifest.plan_digest[:12], contender.manifest.plan_digest[:12]
     if digests[0] == digests[1]:
         return
-    left_out = WORDS_OF_A_PLAN | {"deployment", "trials"}
-    keys = [key for key in sorted(one.keys() | other.keys()) if key not in left_out]
+    one, other = without_trials(one), without_trials(other)
+    keys = [key for key in sorted(one.keys() | other.keys()) if key != "deployment"]
     leaves = [leaf for key in keys for leaf in _leaves(key, one.get(key), other.get(key))]
     for key, left, right in leaves[:MOST_KEYS]:
         yield Difference("plan", f"plan: {key}", left, right)
     if len(leaves) > MOST_KEYS:
         yield Difference("plan", f"plan: {len(leaves) - MOST_KEYS} more keys", *digests)
-    seeds = _seeds(one), _seeds(other)
+    seeds = _seeds(baseline.plan or {}), _seeds(contender.plan or {})
     if not leaves and seeds[0][: len(seeds[1])] != seeds[1][: len(seeds[0])]:
         yield Difference("plan", "plan: seeds of the trials", *digests)
 

@@ -59,7 +59,7 @@ def _by_figure(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
 
 
 def _table(cells: Sequence[Cell], roomy: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     table.add_column("", min_width=13 if roomy else None)
     first = cells[0].generation
     for heading, width in (("measured", 8), ("published", 9), (f"× {first}", 19), ("published", 9)):
@@ -92,7 +92,7 @@ def _sentences(cells: Sequence[Cell]) -> Iterator[str]:
         by_text.setdefault(f"{cell.absolute}: {cell.absolute_reason}", []).append(cell.generation)
     for text, names in by_text.items():
         who = "" if len(names) == len(cells) else f" of {', '.join(names)}"
-        yield f"figures{who}: {text}"
+        yield f"absolute{who}: {text}"
     for cell in cells[1:]:
         yield f"ratio of {cell.generation}: {cell.ratio}: {cell.ratio_reason}"
 
