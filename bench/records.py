@@ -14,7 +14,7 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
    recovery_data.csv and recovery_fit.csv are new, in the folders of sweeps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast, get_args
 

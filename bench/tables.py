@@ -5,7 +5,7 @@ encoding is UTF-8 and every line ends with LF. Reading gives a DataFrame with on
 as int64 (Int64 where it may be missing), `float` as float64 with NaN for missing, the rest as str and
 bool. A file that says anything else is refused, with file, line, column and what was expected: figures
 computed from half a file look like figures. A file of an earlier schema version lacks the columns that came
-later (`records.ADDED_IN`), all of them, and reads as if they were empty.
+later (metadata `since` of the field), all of them, and reads as if they were empty.
 """
 
 import csv
@@ -14,14 +14,14 @@ import io
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from bench.errors import RunFolderError
-from bench.records import ADDED_IN, SCHEMA_VERSION
+from bench.records import SCHEMA_VERSION
 
 SIGNED_COLUMNS = frozenset(
     {"bin_start_s", "t_s", "planned_s", "invoked_s", "completed_s", "value"}
@@ -40,7 +40,7 @@ _TRUTH = {"true": True, "false": False}
 class Column:
     """One column: its type, whether its cells may be empty, and the words it may hold (None: any).
 
-    `since` is the schema version that brought it.
+    Files of schema versions before `since` lack it.
     """
 
     name: str
@@ -65,20 +65,20 @@ def columns(row_class: type) -> tuple[Column, ...]:
     """The columns of a row class, in order."""
     hints = typing.get_type_hints(row_class)
     return tuple(
-        _column(field.name, hints[field.name], ADDED_IN.get((row_class.__name__, field.name), 1))
+        replace(_column(field.name, hints[field.name]), since=field.metadata.get("since", 1))
         for field in dataclasses.fields(row_class)
     )
 
 
-def _column(name: str, hint: Any, since: int) -> Column:
+def _column(name: str, hint: Any) -> Column:
     union = typing.get_origin(hint) in (types.UnionType, typing.Union)  # the latter is Literal | None
     parts = typing.get_args(hint) if union else (hint,)
     given = [part for part in parts if part is not type(None)]
     optional = len(given) < len(parts)
     (kind,) = given
     if typing.get_origin(kind) is Literal:
-        return Column(name, str, optional, frozenset(typing.get_args(kind)), since)
-    return Column(name, kind, optional, None, since)
+        return Column(name, str, optional, frozenset(typing.get_args(kind)))
+    return Column(name, kind, optional, None)
 
 
 def to_csv(row_class: type, rows: Iterable[Any], *, header: bool = True) -> str:
