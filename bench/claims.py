@@ -73,7 +73,7 @@ def _capacities(folder: RunFolder) -> dict[str, Capacity]:
     for name in dict.fromkeys(trial.generation for trial in trials):
         ceiling_per_s = manifest.ceilings_per_s.get(client_kind(name))
         for row in answers(search, name, trials, ceiling_per_s=ceiling_per_s):
-            if row.goal == "max":
+            if row.goal == "max" and not row.down:  # a degraded capacity is not what is published
                 found[name] = Capacity(row.lower_per_s, row.upper_per_s, row.believed)
     return found
 

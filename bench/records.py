@@ -15,7 +15,7 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast, get_args
 
 SCHEMA_VERSION = 3
@@ -378,7 +378,7 @@ class CapacityRow:
     ceiling_per_s: float | None
     believed: Literal["yes", "no", "unknown"]
     note: str
-    down: str = ""
+    down: str = field(default="", metadata={"since": 3})
 
 
 SweptSize = Literal["data_bytes", "users_online"]
