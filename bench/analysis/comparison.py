@@ -98,6 +98,8 @@ def compare(
     differing = tuple(one for one in found if one.dimension not in between)
     if differing and not force:
         raise UserError(_refusal(baseline, contender, differing))
+    if phase is not None:
+        _require_phase(phase, baseline, contender)
     phase = phase or phase_of(baseline) or phase_of(contender) or None
     pairs = _pairs(baseline, contender, phase)
     more = {s.label: s for recorded in noise for s in subjects(recorded, phase)}.values()
@@ -122,6 +124,14 @@ def _require_run(recorded: Recorded) -> None:
             f"{recorded.name} is of a search for capacity: expected a run; "
             "the intervals of searches stand in their capacity.csv"
         )
+
+
+def _require_phase(phase: str, *sides: Recorded) -> None:
+    for recorded in sides:
+        if recorded.summary is not None:
+            there = [str(name) for name in dict.fromkeys(recorded.summary["phase"])]
+            if phase not in there:
+                raise UserError(f"{recorded.name}: no phase {phase!r}: expected one of {', '.join(there)}")
 
 
 def _refusal(baseline: Recorded, contender: Recorded, differing: Sequence[Difference]) -> str:

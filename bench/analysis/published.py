@@ -3,7 +3,7 @@
     measured         stands there as it is: the table claims nothing of it, or there is no interval to test by
     consistent       the published figure lies within the 95 % interval of the measured one
     contradicted     it lies outside
-    projected        carried to the published scale by a fit, which the sentence gives with its interval
+    projected        a fit says at which size it would be reached, which the sentence gives with its interval
     untestable here  nothing that was done here speaks for or against it
 
 The table's absolute figures are of clusters of unknown size, so only a projection can speak to them. Its
@@ -52,11 +52,16 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A figure at the published scale: `value` within `low` and `high` at 95 %; `fit` says from what."""
+    """At which size of what it grows with a fit comes to the published figure, with its 95 % interval.
 
-    value: float
-    low: float
-    high: float
+    The table does not say how much data its figures are of, so this is as far as a fit can carry. `of` says
+    of what, with its unit; `fit` from what. None is an end that the interval does not have.
+    """
+
+    reached_at: float
+    low: float | None
+    high: float | None
+    of: str
     fit: str
 
 
@@ -152,10 +157,10 @@ def _absolute(one: Measured, figure: str, claim: float | None) -> tuple[Verdict,
         return ("measured", "the table has no such figure") if found else ("untestable here", "not measured")
     projection = one.projections.get(figure)
     if projection is not None:
-        within = "within" if projection.low <= claim <= projection.high else "outside"
+        low, high = ("no bound" if end is None else _size(end) for end in (projection.low, projection.high))
         return "projected", (
-            f"{projection.value:.3g} ({projection.low:.3g} to {projection.high:.3g} at 95 %), "
-            f"{projection.fit}; the published figure lies {within}"
+            f"it would be reached at {_size(projection.reached_at)} {projection.of} "
+            f"({low} to {high} at 95 %): {projection.fit}"
         )
     if figure == "tps":
         return "untestable here", "it is of a cluster, whose size is not published; here is one machine"
@@ -240,6 +245,10 @@ def _verdict(interval: tuple[float, float], claimed: float) -> tuple[Verdict, st
 def _claim(row: PublishedRow | None, figure: str) -> float | None:
     column = COLUMN_OF.get(figure)
     return None if row is None or column is None else float(getattr(row, column))
+
+
+def _size(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _finite(value: float | None) -> float | None:

@@ -93,12 +93,18 @@ def test_absolute_figures_are_untestable_but_by_a_projection() -> None:
     fitted = Measured(
         "sharded",
         {"time_to_recover_s": 3.0},
-        projections={"time_to_recover_s": Projection(2000, 1500, 2600, "straight through 5 sizes of data")},
+        projections={
+            "time_to_recover_s": Projection(
+                3200, 2500, None, "GB of data", "a line through 20 recoveries at 5 sizes"
+            )
+        },
     )
     found = cell(Measured("monolith", {"time_to_recover_s": 2.0}), fitted)
     assert found.absolute == "projected"
-    assert "straight through 5 sizes" in found.absolute_reason
-    assert found.absolute_reason.endswith("the published figure lies within")
+    assert found.absolute_reason == (
+        "it would be reached at 3,200 GB of data (2,500 to no bound at 95 %): "
+        "a line through 20 recoveries at 5 sizes"
+    )
 
 
 def test_what_the_table_does_not_have_is_measured_without_a_claim() -> None:
