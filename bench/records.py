@@ -14,11 +14,13 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
    recovery_data.csv and recovery_fit.csv are new, in the folders of sweeps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast, get_args
 
 SCHEMA_VERSION = 3
+SINCE_3: Mapping[str, int] = {"since": 3}
+"""Metadata of a column that files of earlier schema versions lack; there it is read as missing."""
 
 Outcome = Literal["ok", "failed", "unknown"]
 OUTCOMES: Sequence[Outcome] = ("ok", "failed", "unknown")
@@ -202,17 +204,17 @@ class RecoveryRow:
     first_success_s: float | None
     restored_s: float | None
     caught_up_s: float | None
-    redundant_s: float | None
+    redundant_s: float | None = field(metadata=SINCE_3)
     time_to_recover_s: float | None
-    human_s: float | None
+    human_s: float | None = field(metadata=SINCE_3)
     time_to_catch_up_s: float | None
     censored_at_s: float | None
     resolution_s: float | None
     unhealthy_s: float | None
     relapses: int | None
     lost_goodput_messages: float | None
-    touched_clients: int | None
-    touched_ratio: float | None
+    touched_clients: int | None = field(metadata=SINCE_3)
+    touched_ratio: float | None = field(metadata=SINCE_3)
     baseline_p95_ms: float | None
     detail: str
 
@@ -378,7 +380,7 @@ class CapacityRow:
     ceiling_per_s: float | None
     believed: Literal["yes", "no", "unknown"]
     note: str
-    down: str = field(default="", metadata={"since": 3})
+    down: str = field(default="", metadata=SINCE_3)
 
 
 SweptSize = Literal["data_bytes", "users_online"]

@@ -238,6 +238,10 @@ class RunFolder:
         """recovery.csv; the run must have been analysed."""
         return from_csv(RecoveryRow, self._read("recovery.csv"), str(self.path / "recovery.csv"))
 
+    def recovery_rows(self) -> list[RecoveryRow]:
+        """The rows of recovery.csv; the run must have been analysed."""
+        return read_rows(RecoveryRow, self._read("recovery.csv"), str(self.path / "recovery.csv"))
+
     def trials(self) -> pd.DataFrame:
         """trials.csv; the run must have been analysed, by schema version 2 or later."""
         return from_csv(TrialRow, self._read("trials.csv"), str(self.path / "trials.csv"))

@@ -16,7 +16,7 @@ from bench.analysis.subject import Recorded
 from bench.errors import RunFolderError, UserError
 from bench.records import AuditRow, RecoveryRow, SummaryRow, TrialRow
 from bench.results import MANIFEST, RunFolder, find, list_runs
-from bench.tables import columns, frame, from_csv, header
+from bench.tables import columns, frame, from_csv, header, read_rows
 
 MOST_BYTES = 1 << 30
 COMPARED: Mapping[str, type] = {
@@ -117,13 +117,17 @@ def _of_folder_without_manifest(text: str, path: Path) -> Recorded:
 
 def _of_files(name: str, files: list[Path]) -> Recorded:
     found: dict[str, pd.DataFrame] = {}
+    recovery: list[RecoveryRow] | None = None
     for path in files:
         data = _bytes(path)
         kind = _kind(data, path)
+        if kind == "recovery":
+            recovery = read_rows(RecoveryRow, data, str(path))
+            continue
         found[kind] = from_csv(COMPARED[kind], data, str(path))
         if kind == "summary":
             _require_sound(found[kind], str(path))
-    if not found.keys() - {"trials"}:
+    if recovery is None and not found.keys() - {"trials"}:
         raise RunFolderError(
             f"{files[0]}: says how trials ended, and holds no figure: expected summary.csv, recovery.csv or "
             "audit.csv, or the folder they are in"
@@ -133,7 +137,7 @@ def _of_files(name: str, files: list[Path]) -> Recorded:
         manifest=None,
         plan=None,
         summary=found.get("summary"),
-        recovery=found.get("recovery"),
+        recovery=recovery,
         audit=found.get("audit"),
         trials=found.get("trials"),
     )

@@ -13,7 +13,13 @@ import numpy as np
 
 from bench.analysis.audit import Losses, losses
 from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
-from bench.analysis.incidents import Incident, headline_recoveries, incidents, median_recovery, recovery_by_trial
+from bench.analysis.incidents import (
+    Incident,
+    headline_recoveries,
+    incidents,
+    median_recovery,
+    recovery_by_trial,
+)
 from bench.analysis.metrics import summarise
 from bench.analysis.phases import phases
 from bench.analysis.planned import closed_loop, generations, headline_phase, slo, stages

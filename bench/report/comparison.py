@@ -3,7 +3,6 @@
 Everything shown is in the Comparisons given; nothing is computed here but the text.
 """
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -15,7 +14,8 @@ from rich.text import Text
 from bench.analysis.comparison import Comparison, Pair, Row
 from bench.analysis.judgement import Word
 from bench.report.format import MISSING, number, times
-from bench.report.roomy import WIDTH, Roomy
+from bench.report.prose import item
+from bench.report.roomy import Roomy
 from bench.report.whole import Whole
 
 COLUMNS = (
@@ -60,10 +60,10 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
     for pair in comparison.pairs:
         yield Text.assemble("\n", (f"{_heading(pair)}: ", "bold"), (pair.word, STYLES.get(pair.word, "bold")))
         yield Roomy(partial(_table, pair))
-        yield from (_item(text) for text in _remarks(pair))
+        yield from (item(text) for text in _remarks(pair))
     for heading, lines in _about(comparison):
         yield Text(f"\n{heading}", style="bold")
-        yield from (_item(line) for line in lines)
+        yield from (item(line) for line in lines)
 
 
 def _table(pair: Pair, roomy: bool) -> Table:
@@ -169,7 +169,3 @@ def _plain(text: str) -> str:
     """Text that Markdown and HTML take as it stands."""
     escaped = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{letter}" if letter in "\\`*_[]|#@" else letter for letter in escaped)
-
-
-def _item(text: str) -> Text:
-    return Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    "))

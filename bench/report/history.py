@@ -2,7 +2,6 @@
 
 import json
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -15,7 +14,7 @@ from bench.analysis.history import Change, Series
 from bench.records import HistoryRow
 from bench.report.comparison import FIGURE_NAMES
 from bench.report.format import number, times
-from bench.report.roomy import WIDTH
+from bench.report.prose import item
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 MOST_BLOCKS = 20
@@ -29,13 +28,13 @@ def render_history(series: Sequence[Series], passed_over: Sequence[str]) -> Rend
         runs = list(dict.fromkeys(point.run for one in own for point in one.points))
         parts.append(Text(f"{profile}, plan {plan}, host {host}: {len(runs)} runs", style="bold"))
         parts.append(_table(own))
-        parts += [_item(text, style) for text, style in _changes(own)]
+        parts += [item(text, style) for text, style in _changes(own)]
         parts.append(Text())
     if not series:
         parts.append(Text("no analysed run yet: bench run PROFILE makes one"))
     if passed_over:
         parts.append(Text("Passed over", style="bold"))
-        parts += [_item(text) for text in passed_over]
+        parts += [item(text) for text in passed_over]
     return Group(*parts)
 
 
@@ -115,7 +114,3 @@ NOTHING = "no version changed there: look at the machine"
 
 def _versions(change: Change) -> str:
     return "; ".join(f"{name} {before} → {after}" for name, before, after in change.versions)
-
-
-def _item(text: str, style: str = "") -> Text:
-    return Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    "), style=style)

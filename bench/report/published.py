@@ -1,7 +1,6 @@
 """What `bench published` prints: the measured beside the claimed, with a word for each figure, and why."""
 
 import json
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -13,7 +12,8 @@ from rich.text import Text
 
 from bench.analysis.published import COLUMN_OF, Cell
 from bench.report.format import MISSING, number, times
-from bench.report.roomy import WIDTH, Roomy
+from bench.report.prose import item
+from bench.report.roomy import Roomy
 
 HEADINGS = {
     "tps": "Throughput, 1/s",
@@ -29,7 +29,7 @@ def render_published(cells: Sequence[Cell], sources: Sequence[str]) -> Renderabl
     for figure, own in _by_figure(cells):
         parts.append(Text(f"\n{HEADINGS.get(figure, figure)}", style="bold"))
         parts.append(Roomy(partial(_table, own)))
-        parts += [_item(text) for text in _sentences(own)]
+        parts += [item(text) for text in _sentences(own)]
     return Group(*parts)
 
 
@@ -95,7 +95,3 @@ def _sentences(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"absolute{who}: {text}"
     for cell in cells[1:]:
         yield f"ratio of {cell.generation}: {cell.ratio}: {cell.ratio_reason}"
-
-
-def _item(text: str) -> Text:
-    return Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    "))

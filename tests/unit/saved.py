@@ -28,6 +28,7 @@ def saved(root: Path, given: Evidence, name: str = "quick", moment: datetime = N
         "faults": given.faults,
         "telemetry": given.telemetry,
         "audit": given.audit,
+        "touched": given.touched,
     }
     for file, row_class in MEASURED.items():
         table = tables.get(file.removesuffix(".csv"))
@@ -42,7 +43,9 @@ def analysed(root: Path, given: Evidence, name: str = "quick", moment: datetime 
     """The same once it was analysed."""
     folder = saved(root, given, name, moment)
     found = analyse(folder.evidence())
-    folder.write_analysis(summary=found.summary, recovery=found.recovery, trials=found.trials)
+    folder.write_analysis(
+        summary=found.summary, recovery=found.recovery, phases=found.phases, trials=found.trials
+    )
     return folder
 
 

@@ -76,7 +76,7 @@ def test_markdown_begins_with_the_verdict(root: Path) -> None:
 def test_two_runs_of_different_plans_are_one_line_and_exit_2(root: Path) -> None:
     done = bench(root, "compare", named(root, "base"), named(root, "other"))
     assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-    assert "plan: clients: none v 9" in done.stderr
+    assert "plan: clients: 50 v 9" in done.stderr
     assert "--between plan" in done.stderr
     forced = bench(root, "compare", named(root, "base"), named(root, "other"), "--force")
     assert "Forced: these runs are not comparable" in forced.output

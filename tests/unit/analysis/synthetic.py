@@ -18,7 +18,6 @@ from bench.records import (
     FaultRow,
     HistogramTag,
     Outcome,
-    RecoveryRow,
     SummaryRow,
     TelemetryRow,
     TimelineRow,
@@ -147,7 +146,7 @@ def recorded(given: Evidence, **changes: Any) -> Recorded:
         manifest=given.manifest,
         plan=given.plan,
         summary=frame(SummaryRow, analysis.summary),
-        recovery=frame(RecoveryRow, analysis.recovery),
+        recovery=analysis.recovery,
         audit=given.audit,
     )
     return replace(whole, **changes)
