@@ -6,7 +6,7 @@ from dataclasses import replace
 from bench.analysis.analyse import CARRIED_SHARE, FIGURES
 from bench.analysis.capacity import Search, answers
 from bench.analysis.comparison import median
-from bench.analysis.published import Capacity, Measured
+from bench.analysis.published import Capacity, Measured, Projection
 from bench.analysis.subject import RECOVERY, Subject, subjects
 from bench.errors import UserError
 from bench.generations import GENERATIONS
@@ -14,6 +14,7 @@ from bench.plan import client_kind
 from bench.results import RunFolder
 from bench.sides import read_side
 
+GIGABYTE = 1e9
 FIGURES_BESIDE = ("tps", "response_p50_ms", RECOVERY)
 
 
@@ -24,9 +25,13 @@ def measured_in(folders: Sequence[RunFolder]) -> list[Measured]:
     """
     runs: dict[str, Measured] = {}
     bounds: dict[str, Capacity] = {}
+    fits: dict[str, Projection] = {}
     for folder in folders:
-        search = folder.manifest().kind == "capacity"
-        figures, capacities = ({}, _capacities(folder)) if search else (_figures(folder), {})
+        kind = folder.manifest().kind
+        figures = _figures(folder) if kind == "run" else {}
+        capacities = _capacities(folder) if kind == "capacity" else {}
+        if kind == "recovery":
+            fits |= _projections(folder)
         twice = (figures.keys() & runs.keys()) | (capacities.keys() & bounds.keys())
         if twice:
             raise UserError(
@@ -36,12 +41,18 @@ def measured_in(folders: Sequence[RunFolder]) -> list[Measured]:
         runs |= figures
         bounds |= capacities
     nothing = Measured("", dict.fromkeys(FIGURES_BESIDE))
-    names = [name for name in GENERATIONS if name in runs or name in bounds]
+    names = [name for name in GENERATIONS if name in runs.keys() | bounds.keys() | fits.keys()]
     if not names:
         raise UserError(
             f"{folders[0].path.name}: no trial was measured: there is nothing to set beside the table"
         )
-    return [_joined(replace(runs.get(name, nothing), generation=name), bounds.get(name)) for name in names]
+    return [
+        replace(
+            _joined(replace(runs.get(name, nothing), generation=name), bounds.get(name)),
+            projections={RECOVERY: fits[name]} if name in fits else {},
+        )
+        for name in names
+    ]
 
 
 def _figures(folder: RunFolder) -> dict[str, Measured]:
@@ -76,6 +87,23 @@ def _capacities(folder: RunFolder) -> dict[str, Capacity]:
             if row.goal == "max" and not row.down:  # a degraded capacity is not what is published
                 found[name] = Capacity(row.lower_per_s, row.upper_per_s, row.believed)
     return found
+
+
+def _projections(folder: RunFolder) -> dict[str, Projection]:
+    """The projection of each generation's recovery against its data, where the sweep has one."""
+    return {
+        row.generation: Projection(
+            published=row.published_recovery_s,
+            reached_at=row.reached_at / GIGABYTE,
+            low=None if row.reached_at_lower is None else row.reached_at_lower / GIGABYTE,
+            high=None if row.reached_at_upper is None else row.reached_at_upper / GIGABYTE,
+            of="GB of data",
+            fit=f"a line through {row.points} recoveries, {row.slope_s:.3g} s a GB (machine time)",
+        )
+        for row in folder.fits()
+        if (row.figure, row.against, row.verdict) == (RECOVERY, "data_bytes", "projected")
+        if row.reached_at is not None and row.published_recovery_s is not None
+    }
 
 
 def _joined(measured: Measured, capacity: Capacity | None) -> Measured:

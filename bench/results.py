@@ -208,6 +208,11 @@ class RunFolder:
         for (name, row_class), rows in zip(SWEEP.items(), (data, fits), strict=True):
             self._write(name, to_csv(row_class, rows))
 
+    def fits(self) -> list[RecoveryFitRow]:
+        """The rows of recovery_fit.csv; raises RunFolderError where the folder is of no analysed sweep."""
+        name = "recovery_fit.csv"
+        return read_rows(RecoveryFitRow, self._read(name), str(self.path / name))
+
     def timeline(self) -> pd.DataFrame:
         """timeline.csv, the manifest's trials only, by generation, trial, bin_start_s, operation."""
         order = ["generation", "trial", "bin_start_s", "operation"]

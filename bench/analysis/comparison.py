@@ -10,7 +10,7 @@ cannot show they were not. One that lost messages where the other lost none is w
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.analysis.audit import gate
@@ -30,6 +30,11 @@ PRIMARY: Sequence[str] = (
 FURTHER: Sequence[str] = ("delivery_p99_ms", "slo_share")
 HIGHER_IS_BETTER = frozenset({"tps", "slo_share"})
 LOST = "lost"
+OTHER_KINDS: Mapping[str, tuple[str, str]] = {
+    "capacity": ("a search for capacity", "capacity.csv"),
+    "recovery": ("a sweep of data volumes", "recovery_fit.csv"),
+}
+"""What is no run to compare, by the manifest's kind, and where its figures stand."""
 DECIDED: Sequence[Word] = ("better", "worse")
 
 
@@ -119,11 +124,10 @@ def compare(
 
 
 def _require_run(recorded: Recorded) -> None:
-    if recorded.manifest is not None and recorded.manifest.kind != "run":
-        raise UserError(
-            f"{recorded.name} is of a search for capacity: expected a run; "
-            "the intervals of searches stand in their capacity.csv"
-        )
+    kind = "run" if recorded.manifest is None else recorded.manifest.kind
+    if kind != "run":
+        what, where = OTHER_KINDS[kind]
+        raise UserError(f"{recorded.name} is of {what}: expected a run; its figures stand in its {where}")
 
 
 def _require_phase(phase: str, *sides: Recorded) -> None:

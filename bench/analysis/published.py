@@ -55,9 +55,11 @@ class Projection:
     """At which size of what it grows with a fit comes to the published figure, with its 95 % interval.
 
     The table does not say how much data its figures are of, so this is as far as a fit can carry. `of` says
-    of what, with its unit; `fit` from what. None is an end that the interval does not have.
+    of what, with its unit; `fit` from what. None is an end that the interval does not have. `published` is
+    the figure it is about: another table's is another.
     """
 
+    published: float
     reached_at: float
     low: float | None
     high: float | None
@@ -156,7 +158,7 @@ def _absolute(one: Measured, figure: str, claim: float | None) -> tuple[Verdict,
         found = one.figures.get(figure) is not None
         return ("measured", "the table has no such figure") if found else ("untestable here", "not measured")
     projection = one.projections.get(figure)
-    if projection is not None:
+    if projection is not None and projection.published == claim:
         low, high = ("no bound" if end is None else _size(end) for end in (projection.low, projection.high))
         return "projected", (
             f"it would be reached at {_size(projection.reached_at)} {projection.of} "

@@ -18,8 +18,9 @@ from bench.project import PROJECT
 def published(results: Path, runs: tuple[str, ...], table: Path | None, form: str) -> None:
     """Set what RUNs measured beside the published table, with a word for each cell and why.
 
-    A run says response and recovery; a search for capacity says throughput: name one of each. Words:
-    measured, projected, consistent, contradicted, untestable here.
+    A run says response and recovery, a search for capacity throughput, a sweep of data volumes (bench
+    recovery) how far recovery carries: name one of each. Words: measured, projected, consistent,
+    contradicted, untestable here.
 
     \b
     Example:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -95,12 +96,15 @@ def test_absolute_figures_are_untestable_but_by_a_projection() -> None:
         {"time_to_recover_s": 3.0},
         projections={
             "time_to_recover_s": Projection(
-                3200, 2500, None, "GB of data", "a line through 20 recoveries at 5 sizes"
+                1800, 3200, 2500, None, "GB of data", "a line through 20 recoveries at 5 sizes"
             )
         },
     )
     found = cell(Measured("monolith", {"time_to_recover_s": 2.0}), fitted)
     assert found.absolute == "projected"
+    other = tuple(replace(row, recovery_time_s=60.0) for row in PUBLISHED)
+    first = Measured("monolith", {"time_to_recover_s": 2.0})
+    assert cell(first, fitted, other).absolute == "untestable here"  # it was of another claim
     assert found.absolute_reason == (
         "it would be reached at 3,200 GB of data (2,500 to no bound at 95 %): "
         "a line through 20 recoveries at 5 sizes"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.analysis.analyse import Losses
+from bench.analysis.audit import Losses
 from bench.analysis.sweep import Swept
 from bench.manifest import Host, Manifest
 from bench.records import RecoveryFitRow
