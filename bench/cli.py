@@ -20,6 +20,7 @@ COMMANDS = {
     "calibrate": "calibrate",
     "capacity": "capacity",
     "recovery": "recovery",
+    "selftest": "selftest",
     "plan": "plan",
     "worker": "worker",
     "report": "report",

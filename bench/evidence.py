@@ -36,11 +36,12 @@ class PublishedRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One run. The frames have the columns of TimelineRow, FaultRow, TelemetryRow, AuditRow and TouchedRow.
+    """One run. The frames have the columns of TimelineRow, FaultRow, TelemetryRow, AuditRow, TouchedRow and
+    AuditFindingRow.
 
     Only trials that the manifest names are in it. `plan` is plan.json as it stands; `histograms` are
-    the lines of histograms.hlog in its order, `events` by time within each trial. `touched` is None where
-    that was not recorded.
+    the lines of histograms.hlog in its order, `events` by time within each trial. `touched` and
+    `findings` are None where they were not recorded.
     """
 
     manifest: Manifest
@@ -52,3 +53,4 @@ class Evidence:
     touched: pd.DataFrame | None
     histograms: tuple[LogLine, ...]
     events: tuple[NodeEvent, ...]
+    findings: pd.DataFrame | None = None

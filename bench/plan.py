@@ -26,6 +26,7 @@ PROBES = 2
 """People beyond the plan's clients, between whom the readiness message passes."""
 START_ESTIMATE_S = {"monolith": 2.0, "sharded": 9.0, "microservices": 9.0}
 STOP_ESTIMATE_S = 2.0
+QUIET_ESTIMATE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,7 @@ class Plan:
 
     `contacts` is the mean number of strong ties a person has, `groups_each` how many groups everybody is
     in, where any are founded. `mix` is the share of each operation that is asked for; they sum to 1.
+    `drain_quiet_s` is None where the wait after the load goes by the audit's rule (bench/load/drain.py).
     `loop` is `open` or `closed`; in a closed one people think for `think_s` in the mean, and neither
     `arrivals` nor the stages' rates mean anything.
     """
@@ -146,7 +148,7 @@ class Plan:
     faults: tuple[PlannedFault, ...]
     operator_notice_s: float
     operator_decide_s: float
-    drain_quiet_s: float
+    drain_quiet_s: float | None
     drain_limit_s: float
     bin_width_s: float
 
@@ -163,7 +165,7 @@ class Plan:
         """Roughly how long one trial takes, from the first process to the last."""
         logins_s = self.clients / self.login_rate_per_s
         around_s = START_ESTIMATE_S.get(generation, 2.0) + STOP_ESTIMATE_S
-        return around_s + logins_s + self.load_s + self.drain_quiet_s
+        return around_s + logins_s + self.load_s + (self.drain_quiet_s or QUIET_ESTIMATE_S)
 
     @property
     def estimate_s(self) -> float:

@@ -12,6 +12,8 @@ Times called `*_s` in rows are seconds from the trial's origin, the moment its f
    capacity.csv says which node was down throughout. recovery.csv has redundant_s, human_s, touched_clients
    and touched_ratio; recovery_phases.csv and touched.csv are new.
    recovery_data.csv and recovery_fit.csv are new, in the folders of sweeps.
+   audit.csv has duplicated_by_resend and duplicated_by_server, largest_displacement, collected, quiet_s and
+   quiet_by; audit_findings.csv is new.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,6 +32,11 @@ MEASURES: Sequence[Measure] = ("response", "service", "lag", "delivery")
 RecoveryPhase = Literal["detected", "decided", "promoted", "restarted", "replayed", "rebalanced", "redundant"]
 RECOVERY_PHASES: Sequence[RecoveryPhase] = get_args(RecoveryPhase)
 """What a system says of its own recovery, in the order in which one would expect it."""
+
+QuietBy = Literal["rule", "profile"]
+FindingKind = Literal["lost", "phantom", "corrupt", "duplicated", "reordered"]
+FINDING_KINDS: Sequence[FindingKind] = ("lost", "phantom", "corrupt", "duplicated", "reordered")
+"""What the audit finds fault with, gravest first."""
 
 OPERATIONS = ("login", "send", "group_send", "sync", "presence")
 """What a person does; the order is that of the numbers they go by in a load process."""
@@ -286,9 +293,17 @@ class AuditRow:
 
     lost = acknowledged and never delivered; phantom = delivered and never attempted; rescued = not
     acknowledged and delivered all the same; duplicated = delivered again, counted each time after the
-    first; reordered = delivered after a later message of the same conversation and sender; corrupt =
-    the body's CRC does not match. `verdict`: `complete` (nothing lost, phantom, or corrupt),
+    first; reordered = delivered after a later message of the same conversation and sender, an inversion;
+    corrupt = the body's CRC does not match. `verdict`: `complete` (nothing lost, phantom, or corrupt),
     `violated`, `unknown` (not drained: `detail` says what was missing). Phase `all` sums up.
+
+    `duplicated` is `duplicated_by_resend`, of messages that a client had sent again, and
+    `duplicated_by_server`, of messages that it had not. `largest_displacement` is how many messages of the
+    same conversation and sender the latest of the reordered ones had let pass, 0 for none. `collected` are
+    the people who were offline after the load and were logged in to collect what waits for them. The verdict
+    fell when nothing had been missing or had arrived for `quiet_s`: by the `rule`, max(10 s, 3 × the 99.9th
+    percentile of response and delivery), or as the `profile` says; None where the wait was cut short.
+    `detail` names the first few messages found fault with; audit_findings.csv names more.
     """
 
     generation: str
@@ -308,6 +323,34 @@ class AuditRow:
     resent: int
     drained: bool
     verdict: Literal["complete", "violated", "unknown"]
+    detail: str
+    duplicated_by_resend: int | None = field(default=None, metadata=SINCE_3)
+    duplicated_by_server: int | None = field(default=None, metadata=SINCE_3)
+    largest_displacement: int | None = field(default=None, metadata=SINCE_3)
+    collected: int | None = field(default=None, metadata=SINCE_3)
+    quiet_s: float | None = field(default=None, metadata=SINCE_3)
+    quiet_by: QuietBy | None = field(default=None, metadata=SINCE_3)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFindingRow:
+    """audit_findings.csv: one message that the audit finds fault with, by name; kinds are those of audit.csv.
+
+    Up to 10,000 of each kind from each load process, gravest kind and earliest start first; audit.csv counts
+    them all. `sender` and `target` are accounts (`u7`), the target of a message to a group is the group
+    (`g3`). `intended_s` is its intended start on the trial's clock, and `phase` the one that is in; of a
+    phantom, which nobody attempted, they are missing and empty. `detail` says more: who was not reached,
+    whether it was sent again, how far it was out of its place.
+    """
+
+    generation: str
+    trial: int
+    finding: FindingKind
+    message_id: str
+    sender: str
+    target: str
+    phase: str
+    intended_s: float | None
     detail: str
 
 

@@ -3,7 +3,7 @@
     results/<YYYYMMDD-HHMMSS-name>/
       manifest.json     which plan, machine and versions; which trials, and how far it came (manifest.py)
       plan.json         the plan, as it was run
-      timeline.csv  faults.csv  telemetry.csv  audit.csv  touched.csv
+      timeline.csv  faults.csv  telemetry.csv  audit.csv  audit_findings.csv  touched.csv
                         the measured rows (records.py, tables.py)
       histograms.hlog   every latency, by bin, operation, outcome and measure (histograms.py)
       summary.csv  recovery.csv  recovery_phases.csv  trials.csv
@@ -36,6 +36,7 @@ from bench.evidence import Evidence, NodeEvent, PublishedRow
 from bench.histograms import LOG_HEADER, LogLine, read_log
 from bench.manifest import Manifest, Trial
 from bench.records import (
+    AuditFindingRow,
     AuditRow,
     CapacityRow,
     CapacityTrialRow,
@@ -61,6 +62,7 @@ MEASURED: Mapping[str, type] = {
     "telemetry.csv": TelemetryRow,
     "audit.csv": AuditRow,
     "touched.csv": TouchedRow,
+    "audit_findings.csv": AuditFindingRow,
 }
 ANALYSED: Mapping[str, type] = {
     "summary.csv": SummaryRow,
@@ -150,6 +152,7 @@ class RunFolder:
         telemetry: Iterable[TelemetryRow] = (),
         audit: Iterable[AuditRow] = (),
         touched: Iterable[TouchedRow] = (),
+        findings: Iterable[AuditFindingRow] = (),
         hlog_text: str = "",
     ) -> Manifest:
         """Keep a trial's rows, then name it in the manifest, which is given back.
@@ -162,7 +165,7 @@ class RunFolder:
         key = (trial.generation, trial.trial)
         if key in named:
             raise ValueError(f"{trial.generation} trial {trial.trial} is in {self.path} already")
-        tables = dict(zip(MEASURED, (timeline, faults, telemetry, audit, touched), strict=True))
+        tables = dict(zip(MEASURED, (timeline, faults, telemetry, audit, touched, findings), strict=True))
         for name, given in tables.items():
             rows: list[Any] = list(given)
             strays = [row for row in rows if (row.generation, row.trial) != key]
@@ -235,6 +238,11 @@ class RunFolder:
         manifest = self.manifest()
         return None if manifest.schema_version < 3 else self._table("touched.csv", manifest)
 
+    def findings(self) -> pd.DataFrame | None:
+        """audit_findings.csv, the manifest's trials only; None in a run of schema version 1 or 2."""
+        manifest = self.manifest()
+        return None if manifest.schema_version < 3 else self._table("audit_findings.csv", manifest)
+
     def summary(self) -> pd.DataFrame:
         """summary.csv; the run must have been analysed."""
         return from_csv(SummaryRow, self._read("summary.csv"), str(self.path / "summary.csv"))
@@ -290,6 +298,7 @@ class RunFolder:
             telemetry=self.telemetry(),
             audit=self.audit(),
             touched=self.touched(),
+            findings=self.findings(),
             histograms=tuple(self.histograms()),
             events=tuple(self.events()),
         )
@@ -298,7 +307,8 @@ class RunFolder:
         path = self.path / name
         if not manifest.trials and not path.exists():
             return from_csv(MEASURED[name], to_csv(MEASURED[name], ()).encode(), str(path))
-        table = from_csv(MEASURED[name], self._read(name), str(path))
+        version = manifest.schema_version
+        table = from_csv(MEASURED[name], self._read(name), str(path), schema_version=version)
         named = _keys(manifest)
         keys = zip(table["generation"], table["trial"], strict=True)
         kept = np.array([key in named for key in keys], dtype=bool)  # a plain empty list would name columns

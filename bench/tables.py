@@ -105,9 +105,20 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).replace("\0", " ").splitlines())
 
 
-def from_csv(row_class: type, data: bytes, where: str) -> pd.DataFrame:
-    """The file's rows; `where` names the file in what RunFolderError says."""
-    return _frame(columns(row_class), _records(data, where), where)
+def from_csv(row_class: type, data: bytes, where: str, *, schema_version: int | None = None) -> pd.DataFrame:
+    """The file's rows; `where` names the file in what RunFolderError says.
+
+    Columns that came after `schema_version` are missing throughout; without one it is the version that
+    the header is of, the latest that fits.
+    """
+    records = _records(data, where)
+    every = columns(row_class)
+    version = _version(every, records[0]) if schema_version is None else schema_version
+    table = _frame([c for c in every if c.since <= version], records, where)
+    for column in every:
+        if column.since > version:
+            table[column.name] = _values(column, [""] * len(table), where)
+    return table[[column.name for column in every]]
 
 
 def header(data: bytes, where: str) -> tuple[str, ...]:
@@ -157,10 +168,9 @@ def _records(data: bytes, where: str) -> list[list[str]]:
 def _frame(expected: Sequence[Column], records: list[list[str]], where: str) -> pd.DataFrame:
     header, rows = [name.removeprefix("\ufeff") for name in records[0]], records[1:]
     names = [column.name for column in expected]
-    later = _later(expected, header)
-    missing = [name for name in names if name not in header and name not in later]
+    missing = [name for name in names if name not in header]
     surplus = [name for name in header if name not in names]
-    if missing or surplus or len(header) != len(names) - len(later):
+    if missing or surplus or len(header) != len(names):
         said = [f"column {name!r} is missing" for name in missing]
         said += [
             f"column {name[:60]!r} is not known up to schema version {SCHEMA_VERSION}" for name in surplus
@@ -171,19 +181,17 @@ def _frame(expected: Sequence[Column], records: list[list[str]], where: str) -> 
         if len(row) != len(header):
             raise RunFolderError(f"{where}: line {number}: {len(row)} cells: expected {len(header)}")
     cells = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
-    cells |= dict.fromkeys(later, ("",) * len(rows))
     return pd.DataFrame({column.name: _values(column, cells[column.name], where) for column in expected})
 
 
-def _later(expected: Sequence[Column], header: Sequence[str]) -> frozenset[str]:
-    """The columns that a file of an earlier schema version has not got; none where it has some of them."""
-    for version in sorted({column.since for column in expected}, reverse=True)[:-1]:
-        later = frozenset(column.name for column in expected if column.since >= version)
-        if all(column.name in header for column in expected if column.since < version) and not (
-            later & set(header)
-        ):
-            return later
-    return frozenset()
+def _version(every: Sequence[Column], header: Sequence[str]) -> int:
+    """The schema version of a file with this header; the current one where it is of none."""
+    names = set(header)
+    for version in range(SCHEMA_VERSION, 0, -1):
+        known = {column.name for column in every if column.since <= version}
+        if known <= names and not any(column.name in names for column in every if column.since > version):
+            return version
+    return SCHEMA_VERSION
 
 
 def _values(column: Column, cells: Sequence[str], where: str) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.audit import Losses, losses
+from bench.analysis.audit import Blamed, Losses, blamed, losses
 from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
 from bench.analysis.incidents import (
     Incident,
@@ -22,7 +22,7 @@ from bench.analysis.incidents import (
 )
 from bench.analysis.metrics import summarise
 from bench.analysis.phases import phases
-from bench.analysis.planned import closed_loop, generations, headline_phase, slo, stages
+from bench.analysis.planned import closed_loop, generations, headline_phase, slo, stages, timeout_s
 from bench.analysis.published import Cell, Measured, beside_published
 from bench.analysis.recovery import recoveries
 from bench.analysis.steady_state import SteadyState, steady_state
@@ -81,7 +81,8 @@ class Analysis:
 
     `headlines` and `cells` go by generation in the plan's order; ratios are over the first. `phase` is
     the stage the headline figures are of. In a `closed_loop` people waited for answers. Of void
-    trials there is a row in `trials` and nothing else. `flawed` are the trials that are not complete.
+    trials there is a row in `trials` and nothing else. `flawed` are the trials that are not complete;
+    `findings` the messages that the audits of the others found fault with.
     """
 
     manifest: Manifest
@@ -99,6 +100,7 @@ class Analysis:
     flawed: tuple[Trial, ...]
     trials_planned: int | None
     closed_loop: bool = False
+    findings: tuple[Blamed, ...] = ()
 
     def cell(self, generation: str, figure: str) -> Cell | None:
         """The cell of one figure of one generation."""
@@ -138,6 +140,12 @@ def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analy
         flawed=tuple(trial for trial in trials if trial.status != "complete"),
         trials_planned=_planned_trials(evidence),
         closed_loop=closed_loop(evidence.plan),
+        findings=blamed(
+            evidence.findings,
+            evidence.faults,
+            [trial for trial in trials if trial.status != "void"],
+            timeout_s(evidence.plan),
+        ),
     )
 
 

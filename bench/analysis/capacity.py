@@ -2,9 +2,10 @@
 
 A goal is that p99 stays within so many ms; the last one, `max`, has no latency goal. A trial is bad for a
 goal when more than the goal's share of what was offered was not acknowledged in time; and bad for all when
-less than 99 % of what was offered was acknowledged while it was offered, when the backlog grew, when
-messages were lost, or when it did not drain. A shortfall or a growth of less than 50 ms worth of load is
-none: answers that take a little longer at the end of a short trial than at its beginning do as much.
+less than 99 % of what was offered was acknowledged while it was offered, when the backlog grew, or when the
+audit is violated (messages were lost, say) or unknown (it did not drain). A shortfall or a growth of less
+than 50 ms worth of load is none: answers that take a little longer at the end of a short trial than at its
+beginning do as much.
 Goals are nested: who meets a tight one meets the wider, so a trial is summed up by how many goals it
 failed, tightest first.
 
@@ -31,6 +32,7 @@ from MLRsearch.load_rounding import LoadRounding
 from MLRsearch.target_scaling import TargetScaling
 from MLRsearch.target_stat import TargetStat
 
+from bench.analysis.audit import objection
 from bench.analysis.metrics import TRANSACTIONS
 from bench.analysis.steady_state import BACKLOG_WORTH_S, backlog_growth
 from bench.analysis.verdict import CEILING_SHARE
@@ -141,10 +143,10 @@ def outcome(
     why = ""
     if not offered:
         why = "nothing was offered"
-    elif lost:
-        why = f"{lost:,} acknowledged messages lost"
-    elif whole is None or not whole.drained:
-        why = f"not drained: {whole.detail if whole is not None else 'no audit'}"
+    elif whole is None:
+        why = "no audit"
+    elif against := objection(whole.verdict, lost, whole.phantom, whole.corrupt, whole.detail):
+        why = against
     elif achieved < CARRIED and (1 - achieved) * offered > _worth(rows, offered):
         why = f"{achieved * 100:.1f} % of what was offered acknowledged meanwhile"
     elif grows:

@@ -59,6 +59,11 @@ def slo(plan: Mapping[str, Any]) -> Slo:
         ) from error
 
 
+def timeout_s(plan: Mapping[str, Any]) -> float:
+    """After how long an unanswered request is given up; 0 where the plan does not say."""
+    return float(plan.get("timeout_s") or 0.0)
+
+
 def closed_loop(plan: Mapping[str, Any]) -> bool:
     """Whether people waited for answers before they asked again, so that the system set its own rate."""
     return plan.get("loop") == "closed"

@@ -289,6 +289,7 @@ async def _trial(
             telemetry=left.telemetry if left else (),
             audit=left.measured.audit if left else (),
             touched=left.measured.touched if left else (),
+            findings=left.measured.findings if left else (),
             hlog_text=left.measured.hlog_text if left else "",
         )
     return status, verdict

@@ -296,6 +296,7 @@ class _Rig:
             telemetry=left.telemetry,
             audit=left.measured.audit,
             touched=left.measured.touched,
+            findings=left.measured.findings,
             hlog_text=left.measured.hlog_text,
         )
         self.rows.append(row)
@@ -370,7 +371,7 @@ def _plan_of(plan: Plan, search: Search, question: Question) -> Plan:
         bin_width_s=BIN_WIDTH_S,
         max_in_flight=max(1, round(rate * plan.timeout_s)),
         slo=replace(plan.slo, response_ms=search.goals_ms[0], share=search.share),
-        drain_quiet_s=min(plan.drain_quiet_s, DRAIN_QUIET_S),
+        drain_quiet_s=min(plan.drain_quiet_s or DRAIN_QUIET_S, DRAIN_QUIET_S),
         drain_limit_s=min(plan.drain_limit_s, DRAIN_LIMIT_S),
     )
 

@@ -111,6 +111,11 @@ class Session:
             for saying in self.sayings:
                 self.watcher.note(saying)
 
+    @property
+    def generator_pid(self) -> int | None:
+        """The load process's id while it runs."""
+        return self._load.pid if self._load is not None else None
+
     def left(self) -> Left:
         """All that was measured so far."""
         measured = self._load.measured() if self._load is not None else Measured((), (), (), "")

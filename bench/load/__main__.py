@@ -26,6 +26,7 @@ from gevent.event import Event
 from gevent.fileobject import FileObject
 from locust.env import Environment
 
+from bench.load.drain import Drain, Drained
 from bench.load.gathering import Gathering
 from bench.load.locust_people import person_user
 from bench.load.phases import phase_at
@@ -88,26 +89,33 @@ class LoadProcess:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the conductor decides what an interrupt means
         gevent.spawn(self._listen)
         self._crew.gather()
-        drained, detail = False, "stopped before the load began"
+        drained = Drained(False, "stopped before the load began")
         if self._come_online():
-            drained, detail = self._offer()
+            drained = self._offer()
         if self._crew.lost_workers:
-            drained, detail = False, "; ".join(self._crew.lost_workers)
+            drained = Drained(False, "; ".join(self._crew.lost_workers))
         failures = self._crew.state().failures
-        rows = self._crew.finish(drained=drained, detail=detail)
+        audit = self._crew.finish(drained)
         self._crew.close()
         self._gathering.close()
         for file in self._files:
             file.close()
         if self._positions is not None and isinstance(self._crew, Solo):
             self._positions.write_text(json.dumps(self._crew.positions))
-        (self._out / "audit.json").write_text(json.dumps([dataclasses.asdict(row) for row in rows]))
+        (self._out / "audit.json").write_text(
+            json.dumps(
+                {
+                    "rows": [dataclasses.asdict(row) for row in audit.rows],
+                    "findings": [dataclasses.asdict(row) for row in audit.findings],
+                }
+            )
+        )
         if failures:
             tell("failed", error=failures[0])
         tell(
             "finished",
-            drained=drained,
-            detail=detail,
+            drained=drained.done,
+            detail=drained.detail,
             negative_deltas=self._crew.state().negative_deltas,
             lost_workers=list(self._crew.lost_workers),
             clocks=list(self._crew.clocks),
@@ -140,25 +148,25 @@ class LoadProcess:
         self._crew.begin(self._origin_ns)
         return True
 
-    def _offer(self) -> tuple[bool, str]:
-        """The stages and the drain: whether it drained, and if not, what was missing."""
+    def _offer(self) -> Drained:
+        """The stages and the drain, and how that ended."""
         end_ns = self._origin_ns + round(self._plan.load_s * 1e9)
-        deadline_ns = end_ns + round(self._plan.drain_limit_s * 1e9)
-        quiet_ns = round(self._plan.drain_quiet_s * 1e9)
+        drain: Drain | None = None
         while True:
             state = self._crew.state()
-            now_ns = time.monotonic_ns()
             if state.over:
-                if not state.missing and now_ns - max(state.last_arrival_ns, end_ns) >= quiet_ns:
+                drain = drain or Drain(self._plan, max(end_ns, time.monotonic_ns()), self._gathering.tail_s)
+                ended = drain.look(state, time.monotonic_ns())
+                if ended is not None:
                     tell("drained", t_s=self._seconds())
-                    return True, ""
-                if now_ns > deadline_ns:
-                    return False, state.missing or "messages kept arriving"
+                    return ended
+            when = f"after {self._seconds():.1f} s of load" if drain is None else "while draining"
             if state.failures or self._crew.lost_workers:
-                return False, f"stopped after {self._seconds():.1f} s of load"
+                return Drained(False, f"stopped {when}")
             if self._stop.wait(WATCH_S):
-                where = f"while draining: {state.missing or 'waiting for quiet'}"
-                return False, f"stopped {where if state.over else f'after {self._seconds():.1f} s of load'}"
+                if drain is None:
+                    return Drained(False, f"stopped {when}")
+                return drain.cut_short(f"stopped {when}: {state.missing or 'waiting for quiet'}")
             self._report(self._progress)
 
     def _progress(self) -> dict[str, Any]:

@@ -81,6 +81,11 @@ class Crowd:
         return sum(map(_ONLINE, self.clients))
 
     @property
+    def offline(self) -> int:
+        """How many of those who have begun to live are not connected."""
+        return len(self.clients) - self.online
+
+    @property
     def positions(self) -> dict[int, int]:
         """Up to which everybody has received, by number, where the protocol counts."""
         return {client.number: client.position for client in self.clients}
@@ -134,6 +139,11 @@ class Crowd:
                 self._ledger.refuse(request.sequence)
         if self.told is not None:
             self.told(person, request.sequence)
+
+    def sent_again(self, person: int, request: Request) -> None:
+        """See Witness."""
+        if request.operation in MESSAGE_NAMES:
+            self._ledger.sent_again(request.sequence)
 
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         """See Witness."""

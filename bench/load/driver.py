@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from bench.children import end, last_line, run_to_end, spawn
 from bench.errors import DeploymentError, LoadError
 from bench.load.trial import Assignment
-from bench.records import AuditRow, Endpoint, TimelineRow, TouchedRow
+from bench.records import AuditFindingRow, AuditRow, Endpoint, TimelineRow, TouchedRow
 
 STOP_GRACE_S = 4.0
 WAIT_FOR_WORKERS_S = 120.0
@@ -36,6 +36,7 @@ class Measured:
     audit: Sequence[AuditRow]
     touched: Sequence[TouchedRow]
     hlog_text: str
+    findings: Sequence[AuditFindingRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,15 +224,21 @@ def read_measured(out: Path) -> Measured:
     timeline = _whole_rows(TimelineRow, out / "timeline.csv")
     touched = _whole_rows(TouchedRow, out / "touched.csv")
     try:
-        audit = [AuditRow(**row) for row in json.loads((out / "audit.json").read_text())]
+        raw = json.loads((out / "audit.json").read_text())
     except (OSError, ValueError):
-        audit = []
+        raw = {"rows": (), "findings": ()}
     try:
         hlog_text = (out / "histograms.hlog").read_text()
     except OSError:
         hlog_text = ""
     whole = hlog_text[: hlog_text.rfind("\n") + 1]  # a killed process may leave half a line
-    return Measured(timeline, audit, touched, whole)
+    return Measured(
+        timeline,
+        [AuditRow(**row) for row in raw["rows"]],
+        touched,
+        whole,
+        [AuditFindingRow(**row) for row in raw["findings"]],
+    )
 
 
 def _whole_rows(row_class: type[_Row], path: Path) -> list[_Row]:

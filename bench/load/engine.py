@@ -14,14 +14,16 @@ import gevent
 
 from bench.load.ahead import Ahead
 from bench.load.alarm import Alarm
+from bench.load.audit import Audit
 from bench.load.crowd import Connect, Crowd
 from bench.load.dispatcher import Dispatcher
+from bench.load.drain import Drained
 from bench.load.ledger import Ledger
 from bench.load.pacer import intended_times_ns, think_times_s
 from bench.load.population import Population, bodies, draws_in_pieces, draws_of, share
 from bench.load.recorder import Give, Recorder
 from bench.plan import Plan
-from bench.records import AuditRow, Endpoint
+from bench.records import Endpoint
 
 SETTLE_EVERY_S = 0.2
 TIDY_EVERY_S = 1.0
@@ -130,8 +132,7 @@ class Engine:
         """What a drain still waits for, in words; empty when nothing. Raises what broke the housekeeping."""
         if self._housekeeping is not None and self._housekeeping.ready():
             self._housekeeping.get()
-        offline = len(self.crowd.share) - self.crowd.online
-        if offline:
+        if offline := self.crowd.offline:
             return f"{offline} of {len(self.crowd.share)} people are offline"
         if self.recorder.unanswered:
             return f"{self.recorder.unanswered} requests are unanswered"
@@ -144,9 +145,9 @@ class Engine:
             self._housekeeping.kill()
         self.recorder.close(time.monotonic_ns())
 
-    def audit(self, generation: str, trial: int, *, drained: bool, detail: str) -> list[AuditRow]:
+    def audit(self, generation: str, trial: int, drained: Drained) -> Audit:
         """The audit of what this process attempted; see Ledger.audit."""
-        return self.ledger.audit(generation, trial, resent=self.crowd.resent, drained=drained, detail=detail)
+        return self.ledger.audit(generation, trial, resent=self.crowd.resent, drained=drained)
 
     def _keep_house(self) -> None:
         tidied = time.monotonic()

@@ -10,6 +10,9 @@ from dataclasses import astuple, fields
 from operator import attrgetter
 from typing import TextIO
 
+import numpy as np
+import numpy.typing as npt
+
 from bench.histograms import LOG_HEADER, Histogram, encode_histogram_line, percentile
 from bench.load.phases import phase_at
 from bench.load.settled import SettledBin, join
@@ -20,6 +23,10 @@ from bench.spans import spans_of
 ENOUGH_BEYOND = 10
 """How many samples must lie beyond a percentile for it to be given."""
 
+TAIL = 0.999
+TAIL_OF = frozenset({"response", "delivery"})
+
+_NO_COUNTS = np.zeros(0, dtype=np.int64)
 _CELLS = attrgetter(*(column.name for column in fields(TimelineRow)))
 
 
@@ -56,6 +63,7 @@ class Gathering:
         self._settled: dict[int, int | None] = dict.fromkeys(range(producers))
         self._waiting: dict[tuple[int, str], list[SettledBin]] = {}
         self._backlog = dict.fromkeys(OPERATIONS, 0)
+        self._tails: dict[str, npt.NDArray[np.int64]] = {}
 
     def take(self, producer: int, bins: Iterable[SettledBin], settled_until: int) -> None:
         """Bins of one producer, which has settled all before `settled_until`."""
@@ -63,6 +71,11 @@ class Gathering:
             self._waiting.setdefault((one.index, one.operation), []).append(one)
         self._settled[producer] = settled_until
         self._write_whole()
+
+    def tail_s(self) -> float:
+        """The 99.9th percentile of response and delivery times so far, whichever is longer; 0 for none."""
+        tails_us = [percentile(Histogram.of_counts(counts), TAIL) for counts in self._tails.values()]
+        return max((tail_us for tail_us in tails_us if tail_us is not None), default=0) / 1e6
 
     def lose(self, producer: int) -> None:
         """Wait for this producer no longer; what it gave stays."""
@@ -93,6 +106,8 @@ class Gathering:
         self._backlog[one.operation] += counts.attempts - counts.answers
         for (outcome, measure), histogram in one.latencies.items():
             tag = HistogramTag(self._generation, self._trial, phase, one.operation, outcome, measure)
+            if measure in TAIL_OF:
+                self._count_in_tail(measure, histogram)
             self._hlog.write(encode_histogram_line(tag, start_s, self._width_s, histogram))
         response = one.latencies.get(("ok", "response"))
         row = TimelineRow(
@@ -125,6 +140,13 @@ class Gathering:
                 self._generation, self._trial, start_s, self._width_s, one.operation, many, people
             )
             self._touched.writerow(astuple(whom))
+
+    def _count_in_tail(self, measure: str, histogram: Histogram) -> None:
+        counts = self._tails.get(measure, _NO_COUNTS)
+        if len(counts) <= histogram.index[-1]:
+            counts = np.concatenate([counts, np.zeros(histogram.index[-1] + 1 - len(counts), dtype=np.int64)])
+            self._tails[measure] = counts
+        counts[histogram.index] += histogram.count
 
 
 def _percentile_ms(histogram: Histogram | None, quantile: float) -> float | None:

@@ -3,36 +3,53 @@
 One byte of flags a message, indexed by its sequence: exact, with no window. Messages whose story has
 ended well, acknowledged and with everybody they were for, are let go in blocks and remembered as
 counts, so memory stays flat; one that comes again after that is still known to be a duplicate. Everything
-is judged from the arriving id and body alone.
+is judged from the arriving id and body alone. Ids are kept until a message has ended well, so that one which
+does not can be named.
 
 With several load processes a message may arrive at another one than its producer's. That one keeps it
 in `elsewhere`, and it is handed on to its producer's ledger, which alone decides.
 """
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.load.audit import FIRST_NAMED, Audit, judged, ordered, summed
+from bench.load.drain import Drained
 from bench.load.message_id import MessageId, conversation, crc_of, group_conversation
-from bench.records import AuditRow
+from bench.records import FINDING_KINDS, AuditFindingRow, AuditRow, FindingKind
 
 ATTEMPTED, ACKNOWLEDGED, REFUSED, DELIVERED, DUPLICATED, REORDERED, CORRUPT = (1 << bit for bit in range(7))
 ENDED_WELL = ATTEMPTED | ACKNOWLEDGED | DELIVERED
 BLOCK = 4_096
+FEW_OPEN = 256
+"""Of a whole block, from which on the ids of those that have ended well are let go."""
+MOST_NAMED = 10_000
+"""Findings of each kind that are named; all are counted."""
 
 
 class Arrival(NamedTuple):
     """A message of another producer that reached person `addressee` here."""
 
     producer: int
-    conversation: int
-    sequence: int
+    message_id: str
     addressee: int
     corrupt: bool
+
+
+class _Noted(NamedTuple):
+    """An arrival found fault with; `sequence` is -1 where it is nobody's."""
+
+    finding: FindingKind
+    message_id: str
+    sequence: int
+    sender: str
+    target: str
+    detail: str
 
 
 class Ledger:
@@ -58,6 +75,11 @@ class Ledger:
         self._first_group = people * people
         self._prefix = f"{run:x}.{producer:x}."
         self._blocks: list[bytearray | None] = []
+        self._names: list[list[str] | dict[int, str]] = []
+        self._places: dict[int, int] = {}
+        self._sent_again: set[int] = set()
+        self._noted: dict[FindingKind, list[_Noted]] = {kind: [] for kind in FINDING_KINDS}
+        self._displacements: dict[str, int] = {}
         self._closed = 0
         self._next = 0
         self._phases: list[str] = []
@@ -86,6 +108,7 @@ class Ledger:
         number = sequence >> 12
         while number >= len(self._blocks):
             self._blocks.append(bytearray(BLOCK))
+            self._names.append([""] * BLOCK)
         block = self._blocks[number]
         assert block is not None
         block[sequence & 4095] = ATTEMPTED
@@ -93,14 +116,22 @@ class Ledger:
             talk = group_conversation(sender, target, self._people)
         else:
             talk = conversation(sender, target, self._people)
+        place = self._places.get(talk, 0)
+        self._places[talk] = place + 1
         # A third quicker than an f-string, and there is one of these for every message.
-        return "%s%x.%x.%x.%x" % (self._prefix, talk, sequence, intended_us, crc)  # noqa: UP031
+        text = "%s%x.%x.%x.%x.%x" % (self._prefix, talk, place, sequence, intended_us, crc)  # noqa: UP031
+        self._names[number][sequence & 4095] = text
+        return text
 
     def acknowledge(self, sequence: int) -> None:
         """The server took responsibility for it."""
         block = self._blocks[sequence >> 12]  # `_mark`, spelt out: there is one of these for every message
         if block is not None:
             block[sequence & 4095] |= ACKNOWLEDGED
+
+    def sent_again(self, sequence: int) -> None:
+        """The client sent it once more, not knowing what had become of it."""
+        self._sent_again.add(sequence)
 
     def refuse(self, sequence: int) -> None:
         """The server said no to it."""
@@ -113,42 +144,49 @@ class Ledger:
         """
         parsed = MessageId.parse(text)
         if parsed is None or not self._is_for(parsed, sender, addressee, group):
-            self.phantoms += 1
+            self._phantom(text, sender, addressee, "of no run of ours" if parsed is None else "not for them")
             return None
         corrupt = crc_of(body) != parsed.crc
         if parsed.producer != self._producer:
-            self.elsewhere.append(
-                Arrival(parsed.producer, parsed.conversation, parsed.sequence, addressee, corrupt)
-            )
+            self.elsewhere.append(Arrival(parsed.producer, text, addressee, corrupt))
             return parsed.intended_us
-        first = self.arrived(parsed.conversation, parsed.sequence, addressee, corrupt=corrupt)
-        return parsed.intended_us if first else None
+        return parsed.intended_us if self._arrived(parsed, text, addressee, corrupt=corrupt) else None
 
-    def arrived(self, talk: int, sequence: int, addressee: int, *, corrupt: bool) -> bool:
-        """Journal an arrival of an own message, here or elsewhere; whether it was the addressee's first."""
+    def arrived(self, text: str, addressee: int, *, corrupt: bool) -> bool:
+        """Journal an arrival elsewhere of an own message; whether it was the addressee's first."""
+        parsed = MessageId.parse(text)
+        assert parsed is not None  # who passes it on has read it
+        return self._arrived(parsed, text, addressee, corrupt=corrupt)
+
+    def _arrived(self, parsed: MessageId, text: str, addressee: int, *, corrupt: bool) -> bool:
+        talk, sequence = parsed.conversation, parsed.sequence
         if not 0 <= sequence < self._next:
-            self.phantoms += 1
+            self._phantom(text, "", addressee, "never attempted")
             return False
         block = self._blocks[sequence >> 12]
         if block is None:  # ended well, long ago
-            self._extra_deliveries.append(sequence)
+            self._again(text, sequence, addressee)
             return False
-        place = sequence & 4095
-        flags = block[place]
-        if not flags & ATTEMPTED:
-            self.phantoms += 1
+        at = sequence & 4095
+        flags = block[at]
+        if not flags & ATTEMPTED or text != self._name(sequence, text):
+            self._phantom(text, "", addressee, "never attempted")
             return False
+        if corrupt:
+            self._note("corrupt", text, sequence, addressee)
         if talk >= self._first_group:
-            return self._arrived_in_group(block, place, talk, sequence, addressee, corrupt=corrupt)
+            return self._arrived_in_group(block, at, parsed, text, addressee, corrupt=corrupt)
         if flags & DELIVERED:
-            block[place] = flags | DUPLICATED
-            self._extra_deliveries.append(sequence)
+            block[at] = flags | DUPLICATED | (CORRUPT if corrupt else 0)
+            self._again(text, sequence, addressee)
             return False
-        if self._latest.get(talk, -1) > sequence:
+        behind = self._latest.get(talk, -1) - parsed.place
+        if behind > 0:
             flags |= REORDERED
+            self._out_of_place(text, sequence, addressee, behind)
         else:
-            self._latest[talk] = sequence
-        block[place] = flags | DELIVERED | (CORRUPT if corrupt else 0)
+            self._latest[talk] = parsed.place
+        block[at] = flags | DELIVERED | (CORRUPT if corrupt else 0)
         return True
 
     def tidy(self) -> None:
@@ -158,28 +196,130 @@ class Ledger:
             if block is None:
                 continue
             flags = np.frombuffer(block, dtype=np.uint8)
-            if not np.all((flags == ENDED_WELL) | (flags == 0)):
+            open_at = np.flatnonzero((flags != ENDED_WELL) & (flags != 0))
+            if len(open_at):
+                self._let_names_go(number, open_at.tolist())
                 continue
             start = number * BLOCK
             for phase, low, high in self._spans(start, start + BLOCK):
                 ended = int(np.count_nonzero(flags[low - start : high - start]))
                 self._ended_well[phase] = self._ended_well.get(phase, 0) + ended
             self._blocks[number] = None
+            self._names[number] = {}
         while self._closed < len(self._blocks) and self._blocks[self._closed] is None:
             self._closed += 1
 
-    def audit(
-        self, generation: str, trial: int, *, resent: int, drained: bool, detail: str
-    ) -> list[AuditRow]:
-        """A row a phase, in order, then phase `all`, which alone knows phantoms and resends."""
+    def audit(self, generation: str, trial: int, *, resent: int, drained: Drained) -> Audit:
+        """A row a phase, in order, then phase `all`, which alone knows phantoms and resends; and findings."""
+        findings = ordered(self._findings(generation, trial))
         self._extra_deliveries.sort()
-        rows = []
-        for phase, start, end in self._spans(0, self._next):
-            again = bisect_left(self._extra_deliveries, end) - bisect_left(self._extra_deliveries, start)
-            rows.append(
-                self._row(generation, trial, phase, start, end, again, drained=drained, detail=detail)
+        rows = [
+            self._row(generation, trial, phase, start, end, drained, findings)
+            for phase, start, end in self._spans(0, self._next)
+        ]
+        whole = summed(rows, generation, trial, drained, findings, phantom=self.phantoms, resent=resent)
+        return Audit([*rows, whole], findings)
+
+    def _phantom(self, text: str, sender: str, addressee: int, detail: str) -> None:
+        self.phantoms += 1
+        self._keep(_Noted("phantom", text[:80], -1, sender, f"u{addressee}", detail))
+
+    def _again(self, text: str, sequence: int, addressee: int) -> None:
+        self._extra_deliveries.append(sequence)
+        self._note("duplicated", text, sequence, addressee)
+
+    def _out_of_place(self, text: str, sequence: int, addressee: int, behind: int) -> None:
+        phase = self._phase_of(sequence)
+        self._displacements[phase] = max(self._displacements.get(phase, 0), behind)
+        self._note("reordered", text, sequence, addressee, f"{behind} of the conversation had gone ahead")
+
+    def _note(self, finding: FindingKind, text: str, sequence: int, addressee: int, detail: str = "") -> None:
+        if len(self._noted[finding]) < MOST_NAMED:
+            sender, target = self._who(text)
+            said = (
+                detail
+                if target == f"u{addressee}"
+                else f"at u{addressee}" + (f", {detail}" if detail else "")
             )
-        return [*rows, summed(rows, generation, trial, self.phantoms, resent, drained=drained, detail=detail)]
+            self._keep(_Noted(finding, text, sequence, sender, target, said))
+
+    def _keep(self, noted: _Noted) -> None:
+        kept = self._noted[noted.finding]
+        if len(kept) < MOST_NAMED:
+            kept.append(noted)
+
+    def _who(self, text: str) -> tuple[str, str]:
+        """Sender and target of one of our own messages."""
+        parsed = MessageId.parse(text)
+        assert parsed is not None
+        if parsed.conversation < self._first_group:
+            sender, addressee = divmod(parsed.conversation, self._people)
+            return f"u{sender}", f"u{addressee}"
+        group, sender = divmod(parsed.conversation - self._first_group, self._people)
+        return f"u{sender}", f"g{group}"
+
+    def _phase_of(self, sequence: int) -> str:
+        return self._phases[max(bisect_right(self._phase_starts, sequence) - 1, 0)]
+
+    def _name(self, sequence: int, default: str) -> str:
+        """The id that this message was attempted under, or `default` where it is no longer kept."""
+        names = self._names[sequence >> 12]
+        return names[sequence & 4095] if isinstance(names, list) else names.get(sequence & 4095, default)
+
+    def _let_names_go(self, number: int, open_at: Sequence[int]) -> None:
+        names = self._names[number]
+        if len(open_at) <= FEW_OPEN and len(names) > len(open_at):
+            self._names[number] = {at: names[at] for at in open_at}
+
+    def _findings(self, generation: str, trial: int) -> Iterator[AuditFindingRow]:
+        """All that are named, in no order."""
+        for noted in (*self._lost(), *(one for kept in self._noted.values() for one in kept)):
+            parsed = MessageId.parse(noted.message_id) if noted.sequence >= 0 else None
+            detail = noted.detail
+            if noted.finding == "duplicated":
+                by = (
+                    "sent again by its client"
+                    if noted.sequence in self._sent_again
+                    else "sent once by its client"
+                )
+                detail = f"{detail}, {by}" if detail else by
+            yield AuditFindingRow(
+                generation=generation,
+                trial=trial,
+                finding=noted.finding,
+                message_id=noted.message_id,
+                sender=noted.sender,
+                target=noted.target,
+                phase="" if parsed is None else self._phase_of(noted.sequence),
+                intended_s=None if parsed is None else parsed.intended_us / 1e6,
+                detail=detail,
+            )
+
+    def _lost(self) -> Iterator[_Noted]:
+        left = MOST_NAMED
+        for number, block in enumerate(self._blocks):
+            if block is None:
+                continue
+            flags = np.frombuffer(bytes(block), dtype=np.uint8)
+            lost_at = np.flatnonzero((flags & (ACKNOWLEDGED | DELIVERED)) == ACKNOWLEDGED)[:left].tolist()
+            left -= len(lost_at)
+            for at in lost_at:
+                text, sequence = self._names[number][at], number * BLOCK + at
+                sender, target = self._who(text)
+                yield _Noted(
+                    "lost", text, sequence, sender, target, self._unreached(sequence, sender, target)
+                )
+
+    def _unreached(self, sequence: int, sender: str, target: str) -> str:
+        """Whom a lost message to a group did not reach."""
+        if not target.startswith("g"):
+            return ""
+        members = self._groups[int(target[1:])]
+        reached = self._reached.get(sequence, bytearray(len(members)))
+        missing = [f"u{member}" for member, there in zip(members, reached, strict=True) if not there]
+        missing = [name for name in missing if name != sender]
+        named = ", ".join(missing[:FIRST_NAMED]) + (" …" if len(missing) > FIRST_NAMED else "")
+        return f"did not reach {len(missing)} of {len(members) - 1}: {named}"
 
     def _is_for(self, parsed: MessageId, sender: str, addressee: int, group: str) -> bool:
         """Whether a message of this run with this id may come to this person from there."""
@@ -196,30 +336,33 @@ class Ledger:
         return place < len(members) and members[place] == addressee
 
     def _arrived_in_group(
-        self, block: bytearray, place: int, talk: int, sequence: int, addressee: int, *, corrupt: bool
+        self, block: bytearray, at: int, parsed: MessageId, text: str, addressee: int, *, corrupt: bool
     ) -> bool:
+        talk, sequence = parsed.conversation, parsed.sequence
         members = self._groups[(talk - self._first_group) // self._people]
         member = bisect_left(members, addressee)
-        flags = block[place]
+        flags = block[at] | (CORRUPT if corrupt else 0)
         reached = self._reached.get(sequence)
         if reached is None and not flags & DELIVERED:
             reached = self._reached[sequence] = bytearray(len(members))
         if reached is None or reached[member]:
-            block[place] = flags | DUPLICATED
-            self._extra_deliveries.append(sequence)
+            block[at] = flags | DUPLICATED
+            self._again(text, sequence, addressee)
             return False
         reached[member] = 1
         latest = self._latest_in_group.get(talk)
         if latest is None:
             latest = self._latest_in_group[talk] = array("q", [-1]) * len(members)
-        if latest[member] > sequence:
+        behind = latest[member] - parsed.place
+        if behind > 0:
             flags |= REORDERED
+            self._out_of_place(text, sequence, addressee, behind)
         else:
-            latest[member] = sequence
+            latest[member] = parsed.place
         if sum(reached) == len(members) - 1:  # all but the sender
             flags |= DELIVERED
             del self._reached[sequence]
-        block[place] = flags | (CORRUPT if corrupt else 0)
+        block[at] = flags
         return True
 
     def _mark(self, sequence: int, flag: int) -> None:
@@ -251,75 +394,31 @@ class Ledger:
         phase: str,
         start: int,
         end: int,
-        duplicated: int,
-        *,
-        drained: bool,
-        detail: str,
+        drained: Drained,
+        findings: Sequence[AuditFindingRow],
     ) -> AuditRow:
         flags = self._flags(start, end)
         well = self._ended_well.get(phase, 0)
+        again = self._extra_deliveries[
+            bisect_left(self._extra_deliveries, start) : bisect_left(self._extra_deliveries, end)
+        ]
+        by_resend = sum(sequence in self._sent_again for sequence in again)
 
         def count(mask: int, wanted: int) -> int:
             return int(np.count_nonzero((flags & mask) == wanted))
 
-        lost = count(ACKNOWLEDGED | DELIVERED, ACKNOWLEDGED)
-        corrupt = count(CORRUPT, CORRUPT)
-        return AuditRow(
-            generation=generation,
-            trial=trial,
-            phase=phase,
-            attempted=count(ATTEMPTED, ATTEMPTED) + well,
-            acknowledged=count(ACKNOWLEDGED, ACKNOWLEDGED) + well,
-            refused=count(ACKNOWLEDGED | REFUSED, REFUSED),
-            unknown=count(ATTEMPTED | ACKNOWLEDGED | REFUSED, ATTEMPTED),
-            delivered=count(DELIVERED, DELIVERED) + well,
-            lost=lost,
-            phantom=0,
-            rescued=count(ACKNOWLEDGED | DELIVERED, DELIVERED),
-            duplicated=duplicated,
-            reordered=count(REORDERED, REORDERED),
-            corrupt=corrupt,
-            resent=0,
-            drained=drained,
-            verdict=_verdict(lost, 0, corrupt, drained),
-            detail=detail,
-        )
-
-
-_SUMMED = (
-    *("attempted", "acknowledged", "refused", "unknown", "delivered", "lost", "rescued", "duplicated"),
-    *("reordered", "corrupt"),
-)
-
-
-def summed(
-    rows: Sequence[AuditRow],
-    generation: str,
-    trial: int,
-    phantom: int,
-    resent: int,
-    *,
-    phase: str = "all",
-    drained: bool,
-    detail: str,
-) -> AuditRow:
-    """These rows as one, with the phantoms and resends that no single phase knows."""
-    sums = {name: sum(getattr(row, name) for row in rows) for name in _SUMMED}
-    return AuditRow(
-        generation=generation,
-        trial=trial,
-        phase=phase,
-        phantom=phantom,
-        resent=resent,
-        drained=drained,
-        verdict=_verdict(sums["lost"], phantom, sums["corrupt"], drained),
-        detail=detail,
-        **sums,
-    )
-
-
-def _verdict(
-    lost: int, phantom: int, corrupt: int, drained: bool
-) -> Literal["complete", "violated", "unknown"]:
-    violated = phantom > 0 or corrupt > 0 or (lost > 0 and drained)
-    return "violated" if violated else "complete" if drained else "unknown"
+        counts = {
+            "attempted": count(ATTEMPTED, ATTEMPTED) + well,
+            "acknowledged": count(ACKNOWLEDGED, ACKNOWLEDGED) + well,
+            "refused": count(ACKNOWLEDGED | REFUSED, REFUSED),
+            "unknown": count(ATTEMPTED | ACKNOWLEDGED | REFUSED, ATTEMPTED),
+            "delivered": count(DELIVERED, DELIVERED) + well,
+            "lost": count(ACKNOWLEDGED | DELIVERED, ACKNOWLEDGED),
+            "rescued": count(ACKNOWLEDGED | DELIVERED, DELIVERED),
+            "duplicated": len(again),
+            "reordered": count(REORDERED, REORDERED),
+            "corrupt": count(CORRUPT, CORRUPT),
+            "duplicated_by_resend": by_resend,
+            "duplicated_by_server": len(again) - by_resend,
+        }
+        return judged(generation, trial, phase, counts, self._displacements.get(phase, 0), drained, findings)

@@ -1,9 +1,9 @@
 """What a message's id says, so that every arrival can be judged from itself alone.
 
-`RUN.PRODUCER.CONVERSATION.SEQUENCE.INTENDED.CRC` in lower-case hexadecimal: the run; the load process
-that made it; sender and addressee, or sender and group, as one number; its place in the producer's
-journal; the intended start in µs from the trial's origin; the CRC-32 of the body. Within one
-conversation the sequence only grows, which is what order is judged by.
+`RUN.PRODUCER.CONVERSATION.PLACE.SEQUENCE.INTENDED.CRC` in lower-case hexadecimal: the run; the load process
+that made it; sender and addressee, or sender and group, as one number; its place in that conversation, from
+0 without a gap, which is what order is judged by; its place in the producer's journal; the intended start in
+µs from the trial's origin; the CRC-32 of the body.
 """
 
 import zlib
@@ -16,13 +16,14 @@ class MessageId(NamedTuple):
     run: int
     producer: int
     conversation: int
+    place: int
     sequence: int
     intended_us: int
     crc: int
 
     def __str__(self) -> str:
         return (
-            f"{self.run:x}.{self.producer:x}.{self.conversation:x}."
+            f"{self.run:x}.{self.producer:x}.{self.conversation:x}.{self.place:x}."
             f"{self.sequence:x}.{self.intended_us:x}.{self.crc:x}"
         )
 
@@ -33,7 +34,7 @@ class MessageId(NamedTuple):
             parts = [int(part, 16) for part in text.split(".")]
         except ValueError:
             return None
-        return cls(*parts) if len(parts) == 6 else None
+        return cls(*parts) if len(parts) == 7 else None
 
 
 def conversation(sender: int, addressee: int, people: int) -> int:

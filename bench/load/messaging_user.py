@@ -33,6 +33,7 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from pydantic import ValidationError
 
 from bench.errors import UserError
+from bench.load.drain import Drain, Drained
 from bench.load.gathering import Gathering
 from bench.load.solo import Solo
 from bench.load.trial import Assignment
@@ -40,7 +41,7 @@ from bench.load.worker import Worker
 from bench.load.workers import Workers
 from bench.plan import Plan, make_plan
 from bench.profile import Profile, contradictions
-from bench.records import AuditRow, Endpoint
+from bench.records import AuditFindingRow, AuditRow, Endpoint
 
 PROTOCOLS = ("xmpp", "http", "websocket", "request")
 LEAD_S = 0.3
@@ -158,19 +159,12 @@ class _Lead:
         assert self._environment.runner is not None
         gevent.spawn(self._environment.runner.quit)
 
-    def _drain(self, crew: Solo | Workers) -> str:
-        """Wait until all is answered and nothing arrives any more; what was still missing at the limit."""
-        began_ns = time.monotonic_ns()
-        quiet_ns, limit_ns = (
-            round(seconds * 1e9) for seconds in (self._plan.drain_quiet_s, self._plan.drain_limit_s)
-        )
-        while True:
-            state, now_ns = crew.state(), time.monotonic_ns()
-            if not state.missing and now_ns - max(state.last_arrival_ns, began_ns) >= quiet_ns:
-                return ""
-            if now_ns - began_ns > limit_ns:
-                return state.missing or "messages kept arriving"
+    def _drain(self, crew: Solo | Workers) -> Drained:
+        """Wait until all is answered and nothing arrives any more, or the limit."""
+        drain = Drain(self._plan, time.monotonic_ns(), self._gathering.tail_s)
+        while (ended := drain.look(crew.state(), time.monotonic_ns())) is None:
             gevent.sleep(POLL_S)
+        return ended
 
     def _stop(self, **_: Any) -> None:
         """Let what was asked be answered, while the people are still there, and write all down."""
@@ -181,19 +175,17 @@ class _Lead:
             self._leading.kill()
         troubles = [*crew.state().failures, *crew.lost_workers]
         crew.cease()
-        detail = "; ".join(troubles) or self._drain(crew)
-        rows = crew.finish(drained=not detail, detail=detail)
+        drained = Drained(False, "; ".join(troubles)) if troubles else self._drain(crew)
+        audit = crew.finish(drained)
         self._gathering.close()
         for file in self._files:
             file.close()
         if self._out is not None:
-            with (self._out / "audit.csv").open("w", newline="") as out:
-                writer = csv.writer(out, lineterminator="\n")
-                writer.writerow([column.name for column in fields(AuditRow)])
-                writer.writerows(astuple(row) for row in rows)
+            _write(self._out / "audit.csv", AuditRow, audit.rows)
+            _write(self._out / "audit_findings.csv", AuditFindingRow, audit.findings)
         for clock in crew.clocks:
             print(f"threegen: {clock}", file=sys.stderr)
-        whole = rows[-1]
+        whole = audit.rows[-1]
         print(
             f"threegen: {whole.attempted} messages attempted, {whole.acknowledged} acknowledged, "
             f"{whole.lost} lost: {whole.verdict}{f' ({whole.detail})' if whole.detail else ''}",
@@ -301,6 +293,13 @@ def _assignment(users: type[MessagingUser], told_host: str | None) -> Assignment
         endpoints.append(Endpoint(parts.hostname, port, users.ca_file))
     run = time.time_ns() // 1_000_000_000 & 0xFFFFFFFF
     return Assignment(users.__name__.lower(), users.protocol, 1, users.seed, run, tuple(endpoints))
+
+
+def _write(path: Path, row_class: type, rows: Sequence[Any]) -> None:
+    with path.open("w", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([column.name for column in fields(row_class)])
+        writer.writerows(astuple(row) for row in rows)
 
 
 def _open(out: Path | None) -> list[TextIO]:

@@ -34,6 +34,9 @@ class _Onlooker:
             self.complaint = "the message was refused"
         self.acknowledged.set()
 
+    def sent_again(self, person: int, request: Request) -> None:
+        pass
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         if message_id == self._message_id:
             self.arrived.set()

@@ -10,14 +10,15 @@ from types import MappingProxyType
 import gevent
 from locust.env import Environment
 
+from bench.load.audit import Audit
 from bench.load.crowd import connect_with
+from bench.load.drain import Drained
 from bench.load.engine import Engine, Seat
 from bench.load.gathering import Gathering
 from bench.load.locust_people import feed, person_user
 from bench.load.population import populate
 from bench.load.trial import Assignment, State
 from bench.plan import Plan
-from bench.records import AuditRow
 
 FEED_EVERY_S = 1.0
 
@@ -27,6 +28,7 @@ def state_of(engine: Engine, *, over: bool) -> State:
     totals = engine.recorder.totals()
     return State(
         online=engine.crowd.online,
+        offline=engine.crowd.offline,
         over=over,
         missing=engine.missing(),
         last_arrival_ns=engine.crowd.last_arrival_ns,
@@ -107,7 +109,7 @@ class Solo:
             self._offering.get()
         return state_of(self._engine, over=over)
 
-    def finish(self, *, drained: bool, detail: str) -> list[AuditRow]:
+    def finish(self, drained: Drained) -> Audit:
         """Everybody leaves; the audit."""
         self.cease()
         self._engine.finish()
@@ -115,7 +117,7 @@ class Solo:
             self._feeding.kill()
             feed(self.environment.stats, self._engine.recorder)
         assignment = self._assignment
-        return self._engine.audit(assignment.generation, assignment.trial, drained=drained, detail=detail)
+        return self._engine.audit(assignment.generation, assignment.trial, drained)
 
     def close(self) -> None:
         """End Locust."""

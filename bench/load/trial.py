@@ -42,10 +42,12 @@ class State:
     """How far one load process is. Counts are of messages; `failures` are sentences.
 
     `over` is whether all of the load was asked; `missing` what a drain still waits for, empty when
-    nothing. `last_arrival_ns` is on the conductor's clock, 0 before the first.
+    nothing; `offline` how many people are not online. `last_arrival_ns` is on the conductor's clock, 0
+    before the first.
     """
 
     online: int = 0
+    offline: int = 0
     over: bool = False
     missing: str = ""
     last_arrival_ns: int = 0
@@ -62,7 +64,16 @@ class State:
     @classmethod
     def joined(cls, states: "list[State]") -> "State":
         """Those of several processes as one."""
-        counts = ("online", "negative_deltas", "offered", "acknowledged", "failed", "unknown", "shed")
+        counts = (
+            "online",
+            "offline",
+            "negative_deltas",
+            "offered",
+            "acknowledged",
+            "failed",
+            "unknown",
+            "shed",
+        )
         return cls(
             **{name: sum(getattr(state, name) for state in states) for name in counts},
             delivered=sum(state.delivered for state in states),

@@ -28,6 +28,7 @@ from locust.runners import WorkerRunner
 from bench.load import seats
 from bench.load.clock_offset import Exchange, clock_name, offset_of
 from bench.load.crowd import connect_with
+from bench.load.drain import Drained
 from bench.load.engine import Engine, Seat
 from bench.load.joining import NO_MASTER
 from bench.load.population import populate
@@ -136,8 +137,8 @@ class Worker:
 
     def _arrivals(self, msg: Any, **_: Any) -> None:
         assert self._engine is not None
-        for talk, sequence, addressee, corrupt in msg.data["arrivals"]:
-            self._engine.ledger.arrived(talk, sequence, addressee, corrupt=corrupt)
+        for message_id, addressee, corrupt in msg.data["arrivals"]:
+            self._engine.ledger.arrived(message_id, addressee, corrupt=corrupt)
 
     def _drop(self, **_: Any) -> None:
         assert self._engine is not None
@@ -154,8 +155,11 @@ class Worker:
         self._cease()
         engine.finish()
         feed(self._runner.environment.stats, engine.recorder)
-        rows = engine.audit(assignment.generation, assignment.trial, **msg.data)
-        audit = {"audit": [dataclasses.asdict(row) for row in rows]}
+        found = engine.audit(assignment.generation, assignment.trial, Drained(**msg.data["drained"]))
+        audit = {
+            "audit": [dataclasses.asdict(row) for row in found.rows],
+            "findings": [dataclasses.asdict(row) for row in found.findings],
+        }
         self._report(data=audit)
         self._runner.send_message(seats.AUDIT, audit)
         self._seated.clear()

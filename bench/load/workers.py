@@ -17,13 +17,14 @@ from gevent.event import Event
 from locust.runners import MasterRunner
 
 from bench.load import seats
+from bench.load.audit import Audit, ordered, summed
 from bench.load.clock_offset import clock_name
+from bench.load.drain import Drained
 from bench.load.gathering import Gathering
-from bench.load.ledger import summed
 from bench.load.settled import SettledBin
 from bench.load.trial import Assignment, State
 from bench.plan import Plan
-from bench.records import AuditRow
+from bench.records import AuditFindingRow, AuditRow
 
 AUDIT_LIMIT_S = 20.0
 DROP_LIMIT_S = 5.0
@@ -44,7 +45,7 @@ class _Seat:
     ready: bool = False
     lost: bool = False
     state: State = dataclasses.field(default_factory=State)
-    audit: list[AuditRow] | None = None
+    audit: Audit | None = None
     dropped: int | None = None
 
 
@@ -128,11 +129,11 @@ class Workers:
         self._look_for_lost()
         return State.joined([seat.state for seat in self._seats.values() if not seat.lost])
 
-    def finish(self, *, drained: bool, detail: str) -> list[AuditRow]:
+    def finish(self, drained: Drained) -> Audit:
         """Everybody leaves; the audit of all, unknown where a worker's is missing."""
         there = [seat for seat in self._seats.values() if not seat.lost]
         for seat in there:
-            self._say(seats.FINISH, {"drained": drained, "detail": detail}, seat)
+            self._say(seats.FINISH, {"drained": dataclasses.asdict(drained)}, seat)
         deadline = time.monotonic() + AUDIT_LIMIT_S
         while any(s.audit is None and not s.lost for s in there) and time.monotonic() < deadline:
             self._audited.wait(0.1)
@@ -140,9 +141,9 @@ class Workers:
             self._look_for_lost()
         silent = [seat for seat in self._seats.values() if seat.audit is None]
         if silent or self.lost_workers:
-            drained = False
             detail = "; ".join(self.lost_workers) or f"worker {silent[0].number + 1} gave no audit"
-        return self._joined_audit(drained=drained, detail=detail)
+            drained = Drained(False, detail, collected=drained.collected)
+        return self._joined_audit(drained)
 
     def close(self) -> None:
         """End Locust, here and at the workers."""
@@ -223,7 +224,10 @@ class Workers:
     def _audit(self, msg: Any, **_: Any) -> None:
         seat = self._seats[msg.node_id]
         self._take(seat, msg.data)
-        seat.audit = [AuditRow(**row) for row in msg.data["audit"]]
+        seat.audit = Audit(
+            [AuditRow(**row) for row in msg.data["audit"]],
+            [AuditFindingRow(**row) for row in msg.data["findings"]],
+        )
         self._audited.set()
 
     def _dropped(self, msg: Any, **_: Any) -> None:
@@ -242,18 +246,18 @@ class Workers:
                 )
                 self._gathering.lose(seat.number)
 
-    def _joined_audit(self, *, drained: bool, detail: str) -> list[AuditRow]:
-        every = [row for seat in self._seats.values() for row in seat.audit or ()]
+    def _joined_audit(self, drained: Drained) -> Audit:
+        audits = [seat.audit for seat in self._seats.values() if seat.audit is not None]
+        every = [row for audit in audits for row in audit.rows]
+        findings = ordered(row for audit in audits for row in audit.findings)
         named = (self._assignment.generation, self._assignment.trial)
-        how: Any = {"drained": drained, "detail": detail}
         rows = [
-            summed([row for row in every if row.phase == phase], *named, 0, 0, phase=phase, **how)
+            summed([row for row in every if row.phase == phase], *named, drained, findings, phase=phase)
             for phase in dict.fromkeys(row.phase for row in every)
             if phase != "all"
         ]
         whole = [row for row in every if row.phase == "all"]
-        phantom, resent = sum(row.phantom for row in whole), sum(row.resent for row in whole)
-        return [*rows, summed(whole, *named, phantom, resent, **how)]
+        return Audit([*rows, summed(whole, *named, drained, findings)], findings)
 
     def _say(self, name: str, data: dict[str, Any], seat: _Seat) -> None:
         self._runner.send_message(name, data, client_id=seat.client)

@@ -201,9 +201,12 @@ class Operator(_Part):
 
 
 class Drain(_Part):
-    """After the load: wait until nothing has arrived for `quiet`, but no longer than `limit`."""
+    """After the load: wait until nothing has arrived for `quiet`, but no longer than `limit`.
 
-    quiet: Annotated[Seconds, Positive] = 10.0
+    Without `quiet` it is max(10 s, 3 × the 99.9th percentile of response and delivery times).
+    """
+
+    quiet: Annotated[Seconds, Positive] | None = None
     limit: Annotated[Seconds, Positive] = 60.0
 
 

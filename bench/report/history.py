@@ -28,7 +28,7 @@ def render_history(series: Sequence[Series], passed_over: Sequence[str]) -> Rend
         runs = list(dict.fromkeys(point.run for one in own for point in one.points))
         parts.append(Text(f"{profile}, plan {plan}, host {host}: {len(runs)} runs", style="bold"))
         parts.append(_table(own))
-        parts += [item(text, style) for text, style in _changes(own)]
+        parts += [item(text, style=style) for text, style in _changes(own)]
         parts.append(Text())
     if not series:
         parts.append(Text("no analysed run yet: bench run PROFILE makes one"))

@@ -137,7 +137,7 @@ def _facts(plan: Plan) -> Table:
     goal = f"goal {plan.slo.share * 100:.4g} % of offered"
     facts += [
         ("on time", f"acknowledged within {plan.slo.response_ms:g} ms; {goal}"),
-        ("drain", f"until {plan.drain_quiet_s:g} s of quiet, at most {plan.drain_limit_s:g} s"),
+        ("drain", f"until {_quiet(plan)} of quiet, at most {plan.drain_limit_s:g} s"),
         ("digest", plan.digest[:16]),
     ]
     for name, value in facts:
@@ -170,3 +170,8 @@ def _table(*columns: tuple[str, str]) -> Table:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def _quiet(plan: Plan) -> str:
+    """For how long nothing may have arrived when the audit gives its verdict."""
+    return "10 s or 3 × p99.9" if plan.drain_quiet_s is None else f"{plan.drain_quiet_s:g} s"

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis.analyse import Losses
+from bench.analysis.audit import Losses
 from bench.analysis.sweep import Swept
 from bench.manifest import Manifest
 from bench.records import RecoveryFitRow, SweptFigure, SweptSize

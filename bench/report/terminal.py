@@ -14,7 +14,8 @@ from rich.text import Text
 from bench.analysis.analyse import Analysis, Headline
 from bench.analysis.audit import Losses
 from bench.manifest import Trial
-from bench.report.format import MISSING, bound, count, number, seconds, share, times
+from bench.report.audit import audit_section
+from bench.report.format import MISSING, count, number, seconds, share, times
 from bench.report.prose import item as _item
 from bench.report.prose import section as _section
 from bench.report.recovery import recovery_section
@@ -43,7 +44,7 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
         parts += [
             Roomy(partial(_table, analysis)),
             *_slo(analysis),
-            *_messages(analysis),
+            *audit_section(analysis),
             *recovery_section(analysis),
         ]
     else:
@@ -128,30 +129,6 @@ def _slo(analysis: Analysis) -> list[RenderableType]:
     said = ", ".join(f"{h.generation} {share(h.slo_share)}" for h in analysis.headlines)
     goal = f"(goal {share(analysis.slo_share)} of what is offered)"
     return [_section(f"Acknowledged within {number(analysis.slo_response_ms)} ms {goal}"), _item(said)]
-
-
-def _messages(analysis: Analysis) -> list[RenderableType]:
-    lines = [
-        _item(f"{headline.generation}: {_audit(headline.losses)}")
-        for headline in analysis.headlines
-        if headline.losses is not None
-    ]
-    return [_section("Acknowledged messages, over all phases"), *lines] if lines else []
-
-
-def _audit(losses: Losses) -> str:
-    text = f"{count(losses.lost)} of {count(losses.acknowledged)} lost"
-    if losses.rate_bound is not None:
-        text += f": rate ≤ {bound(losses.rate_bound)} at 95 %"
-    for name in ("phantom", "corrupt", "duplicated", "reordered", "rescued"):
-        number_of = getattr(losses, name)
-        if number_of:
-            text += f", {count(number_of)} {name}"
-    if losses.verdict == "unknown":
-        text += "; unknown, as not all was accounted for"
-    if losses.detail:
-        text += f" ({losses.detail})"
-    return text
 
 
 def _rest(analysis: Analysis) -> list[RenderableType]:

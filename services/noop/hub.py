@@ -48,6 +48,10 @@ class Hub:
         if self._connected.get(user) is receiver:
             del self._connected[user]
 
+    def connected(self, user: str) -> bool:
+        """Whether `user` is."""
+        return user in self._connected
+
     def send(self, message_id: str, sender: str, addressee: str, body: str) -> bool:
         """Deliver to the addressee if connected; False where there is no such account."""
         receiver = self._connected.get(addressee)

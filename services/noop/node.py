@@ -8,6 +8,7 @@ from prometheus_client import Gauge
 
 from services.noop.hub import Hub
 from services.noop.outbox import Outbox
+from services.noop.script import Script, ScriptedHub, Slowed
 from services.runtime import Node, NodeConfig, People
 
 
@@ -18,18 +19,25 @@ class Config(NodeConfig):
     people: People
     domain: str = "threegen.example"
     """The XMPP domain."""
+    script: Script | None = None
+    """What it does wrong; nothing where there is none."""
 
 
 async def serve(node: Node, config: Config) -> None:
     """Acknowledge until told to stop."""
-    hub = Hub(config.people)
+    script = config.script
+    hub = Hub(config.people) if script is None else ScriptedHub(config.people, script, node.log)
     connected = Gauge("threegen_sessions", "People logged in here now.", registry=node.registry)
     connected.set_function(lambda: len(hub))
     connections: set[Outbox] = set()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        _maker(config, hub, connections), config.host, config.port, reuse_address=True, backlog=4096
-    )
+    session = _maker(config, hub, connections)
+
+    def slowed() -> Slowed:
+        return Slowed(session(), 0.0 if script is None else script.slower_ms)
+
+    make = session if script is None or not script.slower_ms else slowed
+    server = await loop.create_server(make, config.host, config.port, reuse_address=True, backlog=4096)
     node.ready()
     await node.stopping.wait()
     server.close()

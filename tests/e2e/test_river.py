@@ -47,8 +47,8 @@ def trials(folder: Path) -> list[dict[str, Any]]:
 def test_the_run_folder_is_whole(folder: Path) -> None:
     expected = {
         *("manifest.json", "plan.json", "summary.csv", "timeline.csv", "histograms.hlog", "faults.csv"),
-        *("recovery.csv", "recovery_phases.csv", "telemetry.csv", "audit.csv", "touched.csv", "trials.csv"),
-        "logs",
+        *("recovery.csv", "telemetry.csv", "audit.csv", "audit_findings.csv", "trials.csv"),
+        *("recovery_phases.csv", "touched.csv", "logs"),
     }
     assert {path.name for path in folder.iterdir()} == expected
     manifest = json.loads((folder / "manifest.json").read_text())

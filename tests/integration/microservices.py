@@ -121,6 +121,8 @@ class Online:
     def answered(self, person: int, request: Request, ok: bool) -> None:
         (self.acknowledgements if ok else self.refusals).append(request.request_id)
 
+    def sent_again(self, person: int, request: Request) -> None: ...
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         self.deliveries.append(Delivery(message_id, sender, body, group))
 

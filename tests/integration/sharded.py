@@ -43,6 +43,8 @@ class Online:
     def answered(self, person: int, request: Request, ok: bool) -> None:
         (self.acknowledged if ok else self.refused).append(request.request_id)
 
+    def sent_again(self, person: int, request: Request) -> None: ...
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         self.messages.append((message_id, sender, body, group))
 

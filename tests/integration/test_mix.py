@@ -18,7 +18,7 @@ from bench.load.population import populate
 from bench.plan import Plan, make_plan
 from bench.profile import Profile
 from bench.records import Endpoint
-from tests.integration.test_workers import Heard, offer
+from tests.integration.loading import Heard, offer
 
 CLIENTS = 30
 # No logins: the target keeps nothing for people who are away.

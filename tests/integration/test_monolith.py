@@ -316,6 +316,8 @@ class Company:
         else:
             self.broken.append(f"{request.request_id} was refused")
 
+    def sent_again(self, person: int, request: Request) -> None: ...
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         self.delivered_to[person].append((message_id, sender, body, group))
 

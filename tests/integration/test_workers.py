@@ -6,10 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,12 @@ import pytest
 
 from bench.deployment.local.noop import topology
 from bench.deployment.local.topology import Site, Topology
-from bench.generations import ClientKind
-from bench.load.driver import ALONE, Crew, LoadDriver, Measured
-from bench.load.trial import Assignment
+from bench.load.driver import ALONE, Crew, LoadDriver
 from bench.plan import Plan, make_plan
 from bench.profile import Profile
 from bench.programs import require
 from bench.records import Endpoint
+from tests.integration.loading import Heard, offer
 
 Start = Callable[[Callable[[Site], Topology]], Any]
 CLIENTS, RATE = 8, 200
@@ -47,64 +44,6 @@ def plan(load_s: float = 3) -> Plan:
         )
     )
     return replace(made, password=PASSWORD)
-
-
-@dataclass
-class Heard:
-    """What became of a load process: its reports, its closing one, and what it wrote."""
-
-    reports: list[Mapping[str, Any]] = field(default_factory=list)
-    closing: Mapping[str, Any] = field(default_factory=dict)
-    measured: Measured | None = None
-
-    def sum_of(self, name: str) -> int:
-        assert self.measured is not None
-        rows = [row for row in self.measured.timeline if row.operation == "send"]
-        return sum(int(getattr(row, name)) for row in rows)
-
-
-def written(the_plan: Plan, folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    plan_file = folder / "plan.json"
-    plan_file.write_text(the_plan.to_json())
-    return plan_file
-
-
-async def offer(
-    the_plan: Plan,
-    endpoints: tuple[Endpoint, ...],
-    folder: Path,
-    crew: Crew,
-    *,
-    client: ClientKind = "xmpp",
-    during: Callable[[LoadDriver, Heard], Any] | None = None,
-    patience_s: float = 60,
-) -> Heard:
-    heard = Heard()
-    plan_file = written(the_plan, folder)
-    run = zlib.crc32(str(folder).encode())
-    assignment = Assignment("noop", client, 1, 7, run, endpoints)
-    listening = asyncio.Event()
-
-    def keep(report: Mapping[str, Any]) -> None:
-        heard.reports.append(report)
-        if report["event"] == "listening":
-            listening.set()
-
-    load = LoadDriver(
-        plan_file, assignment, folder / "out", folder / "load.log", cores=None, progress=keep, crew=crew
-    )
-    joining: asyncio.Task[Any] | None = None
-    async with load:
-        if during is not None:
-            joining = asyncio.create_task(during(load, heard))
-        await load.online(patience_s)
-        await load.begin(time.monotonic_ns() + 200_000_000)
-        heard.closing = await load.finished()
-    if joining is not None:
-        await joining
-    heard.measured = load.measured()
-    return heard
 
 
 def target(start: Start, host: str = "127.0.0.1") -> tuple[Endpoint, ...]:

@@ -29,6 +29,7 @@ def saved(root: Path, given: Evidence, name: str = "quick", moment: datetime = N
         "telemetry": given.telemetry,
         "audit": given.audit,
         "touched": given.touched,
+        "audit_findings": given.findings,
     }
     for file, row_class in MEASURED.items():
         table = tables.get(file.removesuffix(".csv"))

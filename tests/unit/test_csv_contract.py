@@ -11,7 +11,7 @@ import pytest
 from bench.errors import RunFolderError
 from bench.records import SCHEMA_VERSION
 from bench.results import TABLES
-from bench.tables import columns, from_csv, to_csv
+from bench.tables import columns, from_csv, read_rows, to_csv
 from tests.unit.saved import analysed, small
 
 PAGE = Path("docs/csv.md").read_text()
@@ -52,19 +52,20 @@ class Grown:
     """A table that grew twice."""
 
     trial: int
+    people: int | None = field(metadata={"since": 3})
     seconds_s: float
     word: str = field(metadata={"since": 2})
-    people: int | None = field(metadata={"since": 3})
     share_ratio: float | None = field(metadata={"since": 3})
 
 
 def test_a_file_of_an_earlier_version_reads_as_if_the_later_columns_were_empty() -> None:
-    now = to_csv(Grown, [Grown(1, 2.5, "x", 3, 0.5)]).encode()
+    now = to_csv(Grown, [Grown(1, 3, 2.5, "x", 0.5)]).encode()
     assert from_csv(Grown, now, "x.csv")["people"].tolist() == [3]
     first = from_csv(Grown, b"trial,seconds_s\n1,2.5\n", "x.csv")
     assert list(first.columns) == [column.name for column in columns(Grown)]
     assert first["word"].tolist() == [""]
     assert first["people"].isna().all()
+    assert read_rows(Grown, b"trial,seconds_s\n1,2.5\n", "x.csv") == [Grown(1, None, 2.5, "", None)]
     second = from_csv(Grown, b"trial,seconds_s,word\n1,2.5,y\n", "x.csv")
     assert second["word"].tolist() == ["y"]
     assert second["share_ratio"].isna().all()

@@ -120,7 +120,7 @@ async def test_cancelling_heals_at_once_what_still_ails() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert victims.done[2:] == [("resume", "a"), ("restart", "b")]
+    assert sorted(victims.done[2:]) == [("restart", "b"), ("resume", "a")]  # at once: in any order
     assert [row.step for row in it.rows] == ["inject", "inject", "heal", "heal"]
 
 

@@ -14,6 +14,7 @@ from bench.histograms import encode_line
 from bench.manifest import Host, Manifest, Phase, Trial
 from bench.records import (
     SCHEMA_VERSION,
+    AuditFindingRow,
     AuditRow,
     FaultRow,
     HistogramTag,
@@ -50,8 +51,11 @@ FAULT = FaultRow("monolith", 1, 1, "kill", "server", "inject", 21.0, 21.0004, 21
 UNCONFIRMED = replace(FAULT, step="heal", completed_s=None, detail="no\npid, so \u2028 odd")
 TELEMETRY = TelemetryRow("monolith", 1, -0.5, "server", "cpu_seconds", 0.25, "s")
 AUDIT = AuditRow(
-    "monolith", 1, "all", 2000, 1990, 3, 7, 1995, 0, 0, 5, 0, 1, 0, 9, True, "complete", ""
+    "monolith", 1, "all", 2000, 1990, 3, 7, 1995, 0, 0, 5, 2, 1, 0, 9, True, "complete", "", 1, 1, 3, 2, 10.05, "rule"
 )  # fmt: skip
+FINDING = AuditFindingRow(
+    "monolith", 1, "duplicated", "1f.0.2.0.5.3e8.77", "u1", "u2", "steady", 0.001, "sent once by its client"
+)
 RECOVERY = RecoveryRow(
     "monolith", 1, 1, "kill", "server", "not recovered", 21.0, 21.5, None, None, None, None, None, None,
     0.0, None, 23.0, 0.7, 22.5, 0, 3375.0, 60, 1.0, 4.5, "watched to the end",
@@ -87,6 +91,7 @@ def measured(folder: RunFolder) -> RunFolder:
         telemetry=[TELEMETRY],
         audit=[AUDIT],
         touched=[TOUCHED],
+        findings=[FINDING],
         hlog_text=line(),
     )
     return folder
@@ -114,6 +119,25 @@ def test_a_manifest_of_schema_version_1_is_still_read(folder: RunFolder) -> None
     assert folder.manifest().trials == (trial(),)
 
 
+def test_the_audit_of_schema_version_2_is_still_read_and_what_it_did_not_say_is_missing(
+    measured: RunFolder,
+) -> None:
+    manifest = measured.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"schema_version": 3', '"schema_version": 2'))
+    (measured.path / "audit_findings.csv").unlink()
+    with pytest.raises(RunFolderError, match="column 'duplicated_by_resend' is not known"):
+        measured.audit()
+    path = measured.path / "audit.csv"
+    path.write_text("".join(",".join(line.split(",")[:18]) + "\n" for line in path.read_text().splitlines()))
+    evidence = measured.evidence()
+    assert evidence.findings is None
+    assert evidence.audit["duplicated"].tolist() == [2]
+    assert evidence.audit[["duplicated_by_resend", "largest_displacement", "quiet_s"]].isna().all(axis=None)
+    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    with pytest.raises(RunFolderError, match="column 'duplicated_by_resend' is missing"):
+        measured.audit()
+
+
 def test_what_is_added_is_what_is_read(measured: RunFolder) -> None:
     evidence = measured.evidence()
     assert evidence.manifest.trials == (trial(),)
@@ -132,7 +156,7 @@ def test_what_is_added_is_what_is_read(measured: RunFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", [timeline_row(), FAULT, TELEMETRY, AUDIT, TOUCHED, RECOVERY, PHASE, SUMMARY, TRIAL]
+    "row", [timeline_row(), FAULT, TELEMETRY, AUDIT, TOUCHED, FINDING, RECOVERY, PHASE, SUMMARY, TRIAL]
 )
 def test_rows_are_read_back_as_the_values_they_were(row: object) -> None:
     assert read_rows(type(row), to_csv(type(row), [row]).encode(), "x.csv") == [row]

@@ -25,6 +25,9 @@ class Witness(Protocol):
     def answered(self, person: int, request: Request, ok: bool) -> None:
         """A request of person `person` was answered, for the first time."""
 
+    def sent_again(self, person: int, request: Request) -> None:
+        """A request of theirs went out once more, after a reconnection, under the same id."""
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         """A message arrived for them."""
 
@@ -57,6 +60,7 @@ class Client:
         self._random = random.Random(seed)
         self._sleep = sleep
         self._unanswered: dict[str, Request] = {}
+        self._kept: set[str] = set()
         self._returning: list[Request] = []
         self._down = Event()
         self._closed = False
@@ -97,9 +101,12 @@ class Client:
                 self._connection.close()
                 return
             self.online = True
+            kept, self._kept = self._kept, set()
             for request in list(self._unanswered.values()):
                 self._connection.send(request)
-                self.resent += 1
+                if request.request_id not in kept:  # it was written before, into a connection now gone
+                    self.resent += 1
+                    self._witness.sent_again(self.number, request)
             returned, self._returning = self._returning, []
             for request in returned:
                 self._witness.answered(self.number, request, True)
@@ -119,6 +126,8 @@ class Client:
         self._unanswered[request.request_id] = request
         if self.online:
             self._connection.send(request)
+        else:
+            self._kept.add(request.request_id)
 
     def leave_and_return(self, request: Request) -> None:
         """Log out and in again; `request` is answered once that is done."""

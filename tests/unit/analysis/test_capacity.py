@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,6 +165,8 @@ def judged(
     acknowledged: float = 1.0,
     growth_per_s: float = 0.0,
     lost: int = 0,
+    phantom: int = 0,
+    corrupt: int = 0,
     drained: bool = True,
 ) -> tuple[int, str]:
     """A trial of 4 s whose answers take 20 ms, but for those that are `late` (ms, how many)."""
@@ -179,8 +182,9 @@ def judged(
     slow = [ms * 1000.0 for ms, count in late for _ in range(count)]
     values = np.array([20_000.0] * (OFFERED - len(slow)) + slow)
     tag = HistogramTag("monolith", 1, "steady", "send", "ok", "response")
+    verdict: Any = "violated" if lost or phantom or corrupt else "complete" if drained else "unknown"
     audit = AuditRow(
-        "monolith", 1, "all", OFFERED, OFFERED, 0, 0, OFFERED, lost, 0, 0, 0, 0, 0, 0, drained, "complete", "busy"
+        "monolith", 1, "all", OFFERED, OFFERED, 0, 0, OFFERED, lost, phantom, 0, 0, 0, corrupt, 0, drained, verdict, "busy"
     )  # fmt: skip
     found = outcome(
         SEARCH, "steady", timeline, [LogLine(tag, 1.0, 4.0, Histogram.of_values(values))], [audit]
@@ -200,7 +204,9 @@ def judged(
         ({"growth_per_s": 30.0}, 4, "the backlog grows"),
         ({"growth_per_s": 5.0}, 0, ""),
         ({"lost": 1}, 4, "1 acknowledged messages lost"),
-        ({"drained": False}, 4, "not drained: busy"),
+        ({"corrupt": 2}, 4, "2 corrupt"),
+        ({"phantom": 1}, 4, "1 phantom"),
+        ({"drained": False}, 4, "audit unknown: busy"),
     ],
 )
 def test_a_trial_is_bad_for_each_reason_alone(trial: dict[str, object], failed: int, why: str) -> None:

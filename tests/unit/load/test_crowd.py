@@ -12,6 +12,7 @@ from bench.load.alarm import Alarm
 from bench.load.clients import Listener, Request
 from bench.load.crowd import Crowd
 from bench.load.dispatcher import Dispatcher
+from bench.load.drain import Drained
 from bench.load.ledger import Ledger
 from bench.load.message_id import crc_of
 from bench.load.population import Body, Draws
@@ -92,7 +93,7 @@ class Trial:
         self.crowd.close()
         gevent.joinall(self.people, raise_error=True)
         self.recorder.close(time.monotonic_ns())
-        return self.ledger.audit("x", 1, resent=self.crowd.resent, drained=True, detail="")[-1]
+        return self.ledger.audit("x", 1, resent=self.crowd.resent, drained=Drained(True)).rows[-1]
 
     def wait_answered(self) -> None:
         while self.recorder.unanswered:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import gevent
 import pytest
 
+from bench.load.drain import Drained
 from bench.load.engine import Engine, Seat
 from bench.load.population import populate
 from bench.load.settled import SettledBin
@@ -49,7 +50,7 @@ def offered(plan: Plan, delay_s: float) -> tuple[AuditRow, Counter[str], list[Se
     for one in bins:
         asked[one.operation] += one.counts.offered
     asked["login"] -= plan.clients  # everybody's first is of no plan
-    return engine.audit("x", 1, drained=True, detail="")[-1], asked, bins
+    return engine.audit("x", 1, Drained(True)).rows[-1], asked, bins
 
 
 def short(plan: Plan, load_s: float) -> Plan:

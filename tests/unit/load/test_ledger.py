@@ -1,5 +1,7 @@
 import pytest
 
+from bench.load.audit import Audit
+from bench.load.drain import Drained
 from bench.load.ledger import BLOCK, Ledger
 from bench.load.message_id import MessageId, conversation, crc_of, group_conversation
 from bench.records import AuditRow
@@ -23,7 +25,11 @@ def in_group(ledger: Ledger, sequence: int) -> str:
 
 
 def whole(ledger: Ledger, *, drained: bool = True) -> AuditRow:
-    return ledger.audit("monolith", 1, resent=0, drained=drained, detail="")[-1]
+    return audited(ledger, drained=drained).rows[-1]
+
+
+def audited(ledger: Ledger, *, drained: bool = True) -> Audit:
+    return ledger.audit("monolith", 1, resent=0, drained=Drained(drained))
 
 
 def arrive(ledger: Ledger, text: str, body: str = "hello", *, at: int = 2, group: str = "") -> int | None:
@@ -31,11 +37,11 @@ def arrive(ledger: Ledger, text: str, body: str = "hello", *, at: int = 2, group
 
 
 def test_ids_survive_their_text_and_strangers_do_not_parse() -> None:
-    message = MessageId(RUN, 0, 12, 5, 123456, 0xDEADBEEF)
+    message = MessageId(RUN, 0, 12, 3, 5, 123456, 0xDEADBEEF)
     assert MessageId.parse(str(message)) == message
     assert MessageId.parse("probe") is None
     assert MessageId.parse("1.2.3") is None
-    assert attempted(ledger_of(), 2)[1] == str(MessageId(RUN, 0, 12, 1, 1000, crc_of("hello")))
+    assert attempted(ledger_of(), 2)[1] == str(MessageId(RUN, 0, 12, 1, 1, 1000, crc_of("hello")))
 
 
 def test_conversations_of_two_and_of_groups_have_numbers_of_their_own() -> None:
@@ -105,11 +111,13 @@ def test_what_nobody_sent_or_came_to_the_wrong_person_is_a_phantom() -> None:
     assert ledger.deliver("probe", "u1", 2, "x", "") is None
     assert ledger.deliver(str(message._replace(run=RUN + 1)), "u1", 2, "hello", "") is None
     assert ledger.deliver(str(message._replace(sequence=9)), "u1", 2, "hello", "") is None
+    assert ledger.deliver(str(message._replace(place=7)), "u1", 2, "hello", "") is None
+    assert ledger.deliver(str(message._replace(crc=7)), "u1", 2, "hello", "") is None
     assert ledger.deliver(text, "u1", 3, "hello", "") is None
     assert ledger.deliver(text, "u7", 2, "hello", "") is None
     assert ledger.deliver(text, "u1", 2, "hello", "g0") is None
     row = whole(ledger)
-    assert (row.phantom, row.delivered, row.verdict) == (6, 0, "violated")
+    assert (row.phantom, row.delivered, row.verdict) == (8, 0, "violated")
 
 
 def test_each_loss_is_blamed_on_its_phase() -> None:
@@ -122,7 +130,7 @@ def test_each_loss_is_blamed_on_its_phase() -> None:
         ledger.acknowledge(sequence)
     for text in (texts[0], texts[1], texts[3], texts[3]):
         arrive(ledger, text)
-    rows = ledger.audit("monolith", 1, resent=4, drained=True, detail="")
+    rows = ledger.audit("monolith", 1, resent=4, drained=Drained(True)).rows
     assert [(r.phase, r.attempted, r.lost, r.duplicated, r.resent) for r in rows] == [
         ("steady", 2, 0, 0, 0),
         ("fault", 2, 1, 1, 0),
@@ -131,7 +139,7 @@ def test_each_loss_is_blamed_on_its_phase() -> None:
 
 
 def test_an_empty_ledger_has_one_row_of_zeroes() -> None:
-    rows = Ledger(RUN, PEOPLE).audit("monolith", 1, resent=0, drained=False, detail="nothing was sent")
+    rows = Ledger(RUN, PEOPLE).audit("monolith", 1, resent=0, drained=Drained(False, "nothing was sent")).rows
     assert [(r.phase, r.attempted, r.verdict, r.detail) for r in rows] == [
         ("all", 0, "unknown", "nothing was sent")
     ]
@@ -188,7 +196,7 @@ def test_sequences_that_other_operations_took_are_no_messages() -> None:
         ledger.acknowledge(sequence)
         arrive(ledger, text)
     ledger.tidy()
-    missing = MessageId(RUN, 0, 12, 4, 0, crc_of("hello"))
+    missing = MessageId(RUN, 0, 12, 1, 4, 0, crc_of("hello"))
     arrive(ledger, str(missing))
     row = whole(ledger)
     assert (row.attempted, row.delivered) == (2, 2)
@@ -202,6 +210,105 @@ def test_what_arrives_elsewhere_is_handed_on_and_judged_by_its_producer() -> Non
     (arrival,) = there.elsewhere
     assert whole(here).lost == 1
     assert arrival.producer == 0
-    assert here.arrived(arrival.conversation, arrival.sequence, arrival.addressee, corrupt=arrival.corrupt)
+    assert here.arrived(arrival.message_id, arrival.addressee, corrupt=arrival.corrupt)
     assert whole(here).verdict == "complete"
     assert whole(there).attempted == whole(there).phantom == 0
+
+
+def named(ledger: Ledger) -> list[tuple[str, str, str]]:
+    return [(row.finding, row.message_id, row.detail) for row in audited(ledger).findings]
+
+
+def test_each_message_found_fault_with_is_named() -> None:
+    ledger = ledger_of()
+    texts = attempted(ledger, 6)
+    for sequence in range(6):
+        ledger.acknowledge(sequence)
+    for text, body in ((texts[1], "hello"), (texts[2], "hellO"), (texts[4], "hello"), (texts[3], "hello")):
+        arrive(ledger, text, body)
+    arrive(ledger, texts[5])
+    arrive(ledger, texts[5])
+    arrive(ledger, "probe")
+    audit = audited(ledger)
+    assert named(ledger) == [
+        ("lost", texts[0], ""),
+        ("phantom", "probe", "of no run of ours"),
+        ("corrupt", texts[2], ""),
+        ("duplicated", texts[5], "sent once by its client"),
+        ("reordered", texts[3], "1 of the conversation had gone ahead"),
+    ]
+    lost = audit.findings[0]
+    assert (lost.sender, lost.target, lost.phase, lost.intended_s) == ("u1", "u2", "steady", 0.0)
+    assert all(row.message_id in audit.rows[-1].detail for row in audit.findings)
+
+
+def test_duplicates_are_split_by_whether_the_client_had_sent_the_message_again() -> None:
+    ledger = ledger_of()
+    first, second = attempted(ledger, 2)
+    ledger.sent_again(0)
+    for text in (first, first, second, second, second):
+        arrive(ledger, text)
+    row = whole(ledger)
+    assert (row.duplicated, row.duplicated_by_resend, row.duplicated_by_server) == (3, 1, 2)
+    assert [detail for _, _, detail in named(ledger)] == [
+        "sent again by its client",
+        "sent once by its client",
+        "sent once by its client",
+    ]
+
+
+def test_the_largest_displacement_counts_messages_of_the_same_conversation_alone() -> None:
+    ledger = Ledger(RUN, PEOPLE)
+    ledger.enter("steady")
+    mine = [ledger.attempt(2 * n, 1, 2, n, crc_of("hello"), False) for n in range(4)]
+    for n in range(4):
+        ledger.attempt(2 * n + 1, 3, 4, n, crc_of("hello"), False)
+    ledger.enter("after")
+    late = ledger.attempt(8, 1, 2, 9, crc_of("hello"), False)
+    last = ledger.attempt(9, 1, 2, 9, crc_of("hello"), False)
+    for text in (mine[1], mine[2], mine[3], mine[0], last, late):
+        arrive(ledger, text)
+    rows = audited(ledger).rows
+    assert [(r.phase, r.reordered, r.largest_displacement) for r in rows] == [
+        ("steady", 1, 3),
+        ("after", 1, 1),
+        ("all", 2, 3),
+    ]
+
+
+def test_a_lost_message_to_a_group_names_whom_it_did_not_reach() -> None:
+    ledger = ledger_of()
+    text = in_group(ledger, 0)
+    ledger.acknowledge(0)
+    arrive(ledger, text, at=2, group="g0")
+    assert named(ledger) == [("lost", text, "did not reach 1 of 2: u5")]
+    (found,) = audited(ledger).findings
+    assert (found.sender, found.target) == ("u1", "g0")
+
+
+def test_what_has_not_ended_well_is_named_though_its_neighbours_are_long_gone() -> None:
+    ledger = ledger_of()
+    texts = attempted(ledger, 2 * BLOCK)
+    for sequence, text in enumerate(texts):
+        ledger.acknowledge(sequence)
+        if sequence != 7:
+            arrive(ledger, text)
+    ledger.tidy()
+    assert sum(len(names) for names in ledger._names) == 1
+    assert named(ledger) == [("lost", texts[7], "")]
+    arrive(ledger, texts[7])
+    arrive(ledger, texts[7])
+    assert [row.finding for row in audited(ledger).findings] == ["duplicated", "reordered"]
+
+
+def test_a_defect_that_is_handed_on_is_named_by_its_producer() -> None:
+    here, there = (ledger_of(producer=number, producers=2) for number in range(2))
+    text = attempted(here, 1)[0]
+    there.deliver(text, "u1", 2, "hellO", "")
+    (arrival,) = there.elsewhere
+    here.arrived(arrival.message_id, arrival.addressee, corrupt=arrival.corrupt)
+    here.arrived(arrival.message_id, arrival.addressee, corrupt=arrival.corrupt)
+    assert named(there) == []
+    assert [(kind, name) for kind, name, _ in named(here)] == [
+        ("corrupt", text), ("corrupt", text), ("duplicated", text)
+    ]  # fmt: skip

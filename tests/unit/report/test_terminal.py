@@ -18,8 +18,10 @@ from bench.analysis.analyse import analyse
 from bench.analysis.comparison import Comparison, compare
 from bench.evidence import NodeEvent
 from bench.manifest import Trial
+from bench.records import AuditFindingRow
 from bench.report.comparison import markdown, render_comparisons
 from bench.report.terminal import render
+from bench.tables import frame
 from tests.unit.analysis.synthetic import HOST, PUBLISHED, Outage, Scripted, evidence, recorded, with_manifest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -210,6 +212,36 @@ def test_an_unknown_audit_is_doubted_in_the_table_and_explained_beneath() -> Non
     text = printed(render(analyse(given)))
     assert " 0? " in text
     assert "unknown, as not all was accounted for (3 people were offline)" in " ".join(text.split())
+
+
+def test_what_the_audit_found_fault_with_is_named_by_kind_with_its_blame() -> None:
+    given = evidence(quick()[0])
+    lost = [
+        AuditFindingRow("monolith", 1, "lost", f"1f.0.2.{n}", "u1", "u2", "fault", 21.5 + n, "")
+        for n in range(5)
+    ]
+    twice = AuditFindingRow(
+        "monolith", 1, "duplicated", "1f.0.9", "u3", "g1", "steady", 7.0, "at u5, sent once"
+    )
+    counts: dict[str, Any] = {
+        "lost": 5,
+        "duplicated": 1,
+        "duplicated_by_resend": 0,
+        "duplicated_by_server": 1,
+        "verdict": "violated",
+    }
+    given = replace(
+        given, findings=frame(AuditFindingRow, [*lost, twice]), audit=given.audit.assign(**counts)
+    )
+    text = printed(render(analyse(given)))
+    assert max(map(cell_len, text.splitlines())) <= 80
+    said = " ".join(text.split())
+    assert "5 of 24,005 lost, 1 duplicated (0 sent again by their clients, 1 by the server)" in said
+    assert (
+        "lost: 1f.0.2.0, u1 → u2, trial 1, fault phase at 21.50 s, 0.50 s after kill server (fault 1)" in said
+    )
+    assert "lost: 2 more in audit_findings.csv" in said
+    assert "duplicated: 1f.0.9, u3 → g1, trial 1, steady phase at 7.00 s, at u5, sent once" in said
 
 
 def test_a_trial_that_failed_is_named_with_its_reason() -> None:
