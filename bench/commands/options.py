@@ -58,6 +58,10 @@ def crew_of(plan: "Plan", workers: int, join: int, listen: str) -> "Crew":
         raise UserError(
             f"--workers: {workers + join} workers for {plan.clients} clients; at most one for each client"
         )
+    if join and plan.deployment == "compose":
+        raise UserError(
+            "--join: other hosts cannot reach containers, whose ports are published on loopback only"
+        )
     if not listen:
         return Crew(workers)
     host, port = address(listen, "--listen", DEFAULT_PORT)

@@ -23,7 +23,7 @@ from bench.calibration import (
     source_digest,
 )
 from bench.conductor.deploying import furnish, proved
-from bench.conductor.site import WORK, clear_leftovers, refuse_memory_disk
+from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
 from bench.conductor.trial import Left, Session, signs_of
 from bench.deployment.local import noop
 from bench.generations import ClientKind
@@ -75,6 +75,7 @@ async def calibrate(
     """Find the generator's ceiling in one protocol, and keep it; `tell` hears of each rate tried."""
     with host_lock():
         clear_leftovers(results)
+        await clear_containers(watcher)
         refuse_memory_disk(results)
         work = results / WORK / f"calibrate-{client}"
         logs = results / FOLDER / f"logs-{client}"

@@ -1,6 +1,6 @@
 """The life of a run, from a plan to a run folder.
 
-    1. hold the host, clear what a run that was killed left
+    1. hold the host, clear what a run that was killed left; see to the images of containers
     2. make the run folder: the plan, and a manifest that says `planned`
     3. for each planned trial, in order:
          a. deploy the generation; it is ready when a real message has passed through it
@@ -24,8 +24,8 @@ from typing import Any
 
 from bench import machine
 from bench.analysis.verdict import Verdict
-from bench.conductor.deploying import deploy, require_programs
-from bench.conductor.site import WORK, clear_leftovers, refuse_memory_disk
+from bench.conductor.deploying import deploy, prepare, require_programs, versions
+from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
 from bench.deployment.local.topology import POSITIONS
 from bench.load.driver import ALONE, Crew
@@ -72,7 +72,9 @@ async def run(
     require_programs(plan)
     with host_lock():
         clear_leftovers(results)
+        await clear_containers(watcher)
         refuse_memory_disk(results)
+        await prepare(plan, results, watcher)
         folder = begin_folder(
             plan,
             results,
@@ -98,6 +100,7 @@ async def keep_up(plan: Plan, results: Path, watcher: Watcher, announce: Any) ->
     require_programs(plan)
     with host_lock():
         clear_leftovers(results)
+        await clear_containers(watcher)
         refuse_memory_disk(results)
         name = plan.generations[0]
         logs = results / WORK / f"up-{name}-logs"
@@ -131,7 +134,7 @@ def begin_folder(
         profile=plan.name,
         plan_digest=hashlib.sha256(text.encode()).hexdigest(),
         host=machine.host(),
-        versions=machine.versions(project),
+        versions={**machine.versions(project), **versions(plan)},
         reached="no trial yet",
         ceilings_per_s=dict(ceilings_per_s),
         kind=kind,

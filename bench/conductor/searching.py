@@ -40,11 +40,11 @@ from bench.analysis.capacity import (
     trials_of,
 )
 from bench.analysis.verdict import Verdict
-from bench.conductor.deploying import deploy, require_programs
+from bench.conductor.deploying import deploy, prepare, require_programs
 from bench.conductor.run import RETRIES, begin_folder, close_folder
-from bench.conductor.site import WORK, clear_leftovers, refuse_memory_disk
+from bench.conductor.site import WORK, clear_containers, clear_leftovers, refuse_memory_disk
 from bench.conductor.trial import Reached, Session, verdict_of
-from bench.deployment.local.deployment import LocalDeployment
+from bench.deployment import Deployment, Stop
 from bench.errors import DeploymentError
 from bench.histograms import decode_log
 from bench.load.trial import Assignment
@@ -103,7 +103,9 @@ async def search_capacity(
     require_programs(plan)
     with host_lock():
         clear_leftovers(results)
+        await clear_containers(watcher)
         refuse_memory_disk(results)
+        await prepare(plan, results, watcher)
         text = json.dumps(
             {**dataclasses.asdict(plan), "search": dataclasses.asdict(search)}, sort_keys=True, indent=1
         )
@@ -146,7 +148,7 @@ class _Rig:
     plan: Plan
     search: Search
     generation: str
-    deployment: LocalDeployment
+    deployment: Deployment
     work: Path
     folder: RunFolder
     rows: list[CapacityTrialRow]
@@ -311,6 +313,8 @@ class _Rig:
             return
         self.reached.step = f"{self.generation}, stopping {node}"
         self.watcher.step(self.reached.step)
+        if not isinstance(self.deployment, Stop):
+            raise DeploymentError(f"this deployment cannot stop {node}, so that it be down")
         await self.deployment.stop(node)
         self.watcher.note(f"{self.generation} goes on without {node}")
         await asyncio.sleep(SETTLE_S)

@@ -17,7 +17,7 @@ from typing import Any
 from bench import machine
 from bench.analysis.planned import slo, stages
 from bench.analysis.verdict import Signs, Verdict, judge, signs
-from bench.deployment.local.deployment import LocalDeployment
+from bench.deployment import Deployment
 from bench.errors import RunError
 from bench.faults import Nemesis
 from bench.histograms import decode_log
@@ -74,7 +74,7 @@ class Session:
     _sampler: Sampler | None = None
     _nemesis: Nemesis | None = None
 
-    async def run(self, deployment: LocalDeployment) -> None:
+    async def run(self, deployment: Deployment) -> None:
         """Bring everybody online, offer the plan's load while its faults strike, drain, and leave."""
         plan, reached = self.plan, self.reached
         cores = machine.divide_cores()

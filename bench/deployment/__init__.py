@@ -1,9 +1,9 @@
-"""Where a generation runs: local processes now; containers and the user's own endpoints later.
+"""Where a generation runs: processes or containers of this host now; the user's own endpoints later.
 
 What a deployment can do beyond running is said by small protocols; a fault asks for the one it needs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from bench.records import Endpoint, Link
@@ -17,9 +17,13 @@ __all__ = [
     "Link",
     "Partition",
     "Pause",
+    "Prove",
     "SlowNetwork",
     "Stop",
 ]
+
+Prove = Callable[[Sequence[Endpoint]], Awaitable[None]]
+"""Passes a real message through the generation, or raises."""
 
 
 class Deployment(Protocol):

@@ -11,22 +11,19 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-import aiohttp
-
 from bench.children import end, last_line, run_to_end, spawn
+from bench.deployment import Prove
 from bench.deployment.local.filling import NODE as HISTORY
 from bench.deployment.local.filling import run_fill
 from bench.deployment.local.topology import Process, Site, Topology
+from bench.deployment.readiness import wait_ready
 from bench.errors import DeploymentError
 from bench.records import Endpoint, NodeView
-
-Prove = Callable[[Sequence[Endpoint]], Awaitable[None]]
-"""Passes a real message through the generation, or raises."""
 
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 3.0
@@ -181,7 +178,14 @@ class LocalDeployment:
         for process in self.topology.processes:
             if process.owner is None:
                 await self._start(process)
-        await self._wait_ready()
+        fill = self.topology.fill
+        await wait_ready(
+            {process.name: process.ready_url for process in self.topology.processes if process.ready_url},
+            timeout_s=START_TIMEOUT_S + (fill.messages / SLOWEST_REPLAY_PER_S if fill is not None else 0.0),
+            refuse_dead=self._refuse_dead,
+            log_of=self._log,
+            say=self._say,
+        )
         await self._fill("ready")
         if self._prove is not None:
             self._say("passing a message through")
@@ -197,35 +201,7 @@ class LocalDeployment:
         child = await spawn(process.command, self._log(process.name), cores=self._cores)
         self._children[process.name] = child
 
-    async def _wait_ready(self) -> None:
-        """Return once every node with a `ready_url` answers 200; raise for one that dies or never does."""
-        waiting = {p.name: p.ready_url for p in self.topology.processes if p.ready_url}
-        fill = self.topology.fill
-        timeout_s = START_TIMEOUT_S + (fill.messages / SLOWEST_REPLAY_PER_S if fill is not None else 0.0)
-        deadline = time.monotonic() + timeout_s
-        last: dict[str, str] = {}
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as session:
-            while waiting:
-                self._say(f"waiting for {', '.join(waiting)}")
-                for name, url in list(waiting.items()):
-                    self._refuse_dead()
-                    try:
-                        async with session.get(url) as response:
-                            last[name] = (await response.text()).strip()[:300]
-                            if response.status == 200:
-                                del waiting[name]
-                    except (aiohttp.ClientError, TimeoutError) as error:
-                        last[name] = f"{type(error).__name__}: {error}"
-                if waiting and time.monotonic() > deadline:
-                    name = next(iter(waiting))
-                    raise DeploymentError(
-                        f"{name} was not ready within {timeout_s:g} s: {last[name]}; "
-                        f"its log: {self._log(name)}"
-                    )
-                if waiting:
-                    await asyncio.sleep(POLL_S)
-
-    def _refuse_dead(self) -> None:
+    async def _refuse_dead(self) -> None:
         for name, child in self._children.items():
             if child.returncode is not None:
                 log = self._log(name)
