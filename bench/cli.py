@@ -1,6 +1,7 @@
 """The `bench` command: its groups, its errors, its exit codes. A command is one file in bench/commands/.
 
-Exit codes: 0 done; 1 a run broke; 2 something the user can mend; 130 interrupted.
+Exit codes: 0 done; 1 a run broke; 2 something the user can mend; 130 interrupted. `bench compare` adds one a
+verdict, in its own file.
 """
 
 import os
@@ -24,6 +25,9 @@ COMMANDS = {
     "worker": "worker",
     "report": "report",
     "compare": "compare",
+    "published": "published",
+    "history": "history",
+    "export": "export",
     "up": "up",
     "list": "listing",
     "doctor": "doctor",

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast, get_args
 
 SCHEMA_VERSION = 3
+SINCE_3: Mapping[str, int] = {"since": 3}
+"""Metadata of a column that files of earlier schema versions lack; there it is read as missing."""
 
 Outcome = Literal["ok", "failed", "unknown"]
 OUTCOMES: Sequence[Outcome] = ("ok", "failed", "unknown")
@@ -35,8 +37,6 @@ QuietBy = Literal["rule", "profile"]
 FindingKind = Literal["lost", "phantom", "corrupt", "duplicated", "reordered"]
 FINDING_KINDS: Sequence[FindingKind] = ("lost", "phantom", "corrupt", "duplicated", "reordered")
 """What the audit finds fault with, gravest first."""
-SINCE_3: Mapping[str, int] = {"since": 3}
-"""Metadata of a column that files of earlier schema versions lack; there it is read as missing."""
 
 OPERATIONS = ("login", "send", "group_send", "sync", "presence")
 """What a person does; the order is that of the numbers they go by in a load process."""
@@ -211,17 +211,17 @@ class RecoveryRow:
     first_success_s: float | None
     restored_s: float | None
     caught_up_s: float | None
-    redundant_s: float | None
+    redundant_s: float | None = field(metadata=SINCE_3)
     time_to_recover_s: float | None
-    human_s: float | None
+    human_s: float | None = field(metadata=SINCE_3)
     time_to_catch_up_s: float | None
     censored_at_s: float | None
     resolution_s: float | None
     unhealthy_s: float | None
     relapses: int | None
     lost_goodput_messages: float | None
-    touched_clients: int | None
-    touched_ratio: float | None
+    touched_clients: int | None = field(metadata=SINCE_3)
+    touched_ratio: float | None = field(metadata=SINCE_3)
     baseline_p95_ms: float | None
     detail: str
 
@@ -423,7 +423,7 @@ class CapacityRow:
     ceiling_per_s: float | None
     believed: Literal["yes", "no", "unknown"]
     note: str
-    down: str = ""
+    down: str = field(default="", metadata=SINCE_3)
 
 
 SweptSize = Literal["data_bytes", "users_online"]
@@ -502,3 +502,61 @@ class SummaryRow:
     value: float | None
     unit: str
     n: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRow:
+    """A row of `bench compare --format csv` and `json`: one figure of a contender beside a baseline.
+
+    `baseline` and `contender` are medians over the trials, in the figure's own unit (its name ends with it;
+    `tps` is 1/s, `lost` messages, `slo_share` a ratio). `ratio` is contender over baseline, `ratio_low` and
+    `ratio_high` its 95 % interval, `p` the permutation test's, `p_holm` that after Holm, `margin_ratio` the
+    margin (0.05 is 5 %), `further_trials` how many more a side would settle it. The words stand in
+    bench/analysis/judgement.py; `forced` says that the runs differ in more than their figures. A figure
+    that never came, infinity, is empty too.
+    """
+
+    baseline_run: str
+    baseline_generation: str
+    contender_run: str
+    contender_generation: str
+    phase: str
+    figure: str
+    primary: bool
+    baseline: float | None
+    contender: float | None
+    baseline_trials: int
+    contender_trials: int
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+    p: float | None
+    p_holm: float | None
+    margin_ratio: float | None
+    word: Literal["better", "worse", "equivalent", "inconclusive", "descriptive only", "no figure"]
+    further_trials: int | None
+    forced: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """A row of `bench history --format csv`: one run's median of one figure, in the figure's own unit.
+
+    Runs of equal `plan` (a digest that leaves out how many trials there are) on equal `host` (a fingerprint)
+    are one series. `change` says that a new stretch begins with this run, `change_ratio` times the one
+    before, and `changed_versions` what else changed there.
+    """
+
+    profile: str
+    plan: str
+    host: str
+    generation: str
+    figure: str
+    run: str
+    created_utc: str
+    value: float
+    trials: int
+    change: Literal["better", "worse"] | None
+    change_ratio: float | None
+    changed_versions: str

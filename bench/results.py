@@ -73,6 +73,14 @@ ANALYSED: Mapping[str, type] = {
 CAPACITY_TRIALS = "capacity_trials.csv"
 CAPACITY = "capacity.csv"
 SWEEP: Mapping[str, type] = {"recovery_data.csv": RecoveryDataRow, "recovery_fit.csv": RecoveryFitRow}
+TABLES: Mapping[str, type] = {
+    **MEASURED,
+    **ANALYSED,
+    CAPACITY_TRIALS: CapacityTrialRow,
+    CAPACITY: CapacityRow,
+    **SWEEP,
+}
+"""Every CSV file of a run folder, and the class its rows are of."""
 REFERENCE = Path("reference") / "report_table.csv"
 
 
@@ -203,6 +211,11 @@ class RunFolder:
         for (name, row_class), rows in zip(SWEEP.items(), (data, fits), strict=True):
             self._write(name, to_csv(row_class, rows))
 
+    def fits(self) -> list[RecoveryFitRow]:
+        """The rows of recovery_fit.csv; raises RunFolderError where the folder is of no analysed sweep."""
+        name = "recovery_fit.csv"
+        return read_rows(RecoveryFitRow, self._read(name), str(self.path / name))
+
     def timeline(self) -> pd.DataFrame:
         """timeline.csv, the manifest's trials only, by generation, trial, bin_start_s, operation."""
         order = ["generation", "trial", "bin_start_s", "operation"]
@@ -238,9 +251,24 @@ class RunFolder:
         """recovery.csv; the run must have been analysed."""
         return from_csv(RecoveryRow, self._read("recovery.csv"), str(self.path / "recovery.csv"))
 
+    def recovery_rows(self) -> list[RecoveryRow]:
+        """The rows of recovery.csv; the run must have been analysed."""
+        return read_rows(RecoveryRow, self._read("recovery.csv"), str(self.path / "recovery.csv"))
+
     def trials(self) -> pd.DataFrame:
         """trials.csv; the run must have been analysed, by schema version 2 or later."""
         return from_csv(TrialRow, self._read("trials.csv"), str(self.path / "trials.csv"))
+
+    def tables(self) -> tuple[str, ...]:
+        """The tables the folder holds, by their files' names without `.csv`, the measured ones first."""
+        return tuple(name.removesuffix(".csv") for name in TABLES if (self.path / name).is_file())
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of `tables`; of the measured ones the manifest's trials only."""
+        file = f"{name}.csv"
+        if file in MEASURED:
+            return self._table(file, self.manifest())
+        return from_csv(TABLES[file], self._read(file), str(self.path / file))
 
     def histograms(self) -> Iterator[LogLine]:
         """The lines of histograms.hlog, the manifest's trials only."""
@@ -366,12 +394,19 @@ def find(root: Path, text: str) -> RunFolder:
 
 def read_published(root: Path) -> tuple[PublishedRow, ...]:
     """The published table from `root`/reference; raises RunFolderError where it cannot be read."""
-    path = root / REFERENCE
+    return read_claims(root / REFERENCE)
+
+
+def read_claims(path: Path) -> tuple[PublishedRow, ...]:
+    """A table of the published one's shape; raises RunFolderError where it cannot be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise RunFolderError(f"{path}: {error.strerror}: expected the published table") from error
     table = from_csv(PublishedRow, data, str(path))
+    twice = table["generation"][table["generation"].duplicated()]
+    if len(twice):
+        raise RunFolderError(f"{path}: line {twice.index[0] + 2}: {twice.iloc[0]} stands there a second time")
     return tuple(PublishedRow(*row) for row in table.itertuples(index=False, name=None))
 
 

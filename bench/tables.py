@@ -4,7 +4,8 @@ Missing is an empty cell, booleans are `true` and `false`, floats stand with at 
 encoding is UTF-8 and every line ends with LF. Reading gives a DataFrame with one column a field: `int`
 as int64 (Int64 where it may be missing), `float` as float64 with NaN for missing, the rest as str and
 bool. A file that says anything else is refused, with file, line, column and what was expected: figures
-computed from half a file look like figures.
+computed from half a file look like figures. A file of an earlier schema version lacks the columns that came
+later (metadata `since` of the field), all of them, and reads as if they were empty.
 """
 
 import csv
@@ -37,7 +38,7 @@ _TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its type, whether its cells may be empty, the words it may hold (None: any).
+    """One column: its type, whether its cells may be empty, and the words it may hold (None: any).
 
     Files of schema versions before `since` lack it.
     """
@@ -104,19 +105,26 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).replace("\0", " ").splitlines())
 
 
-def from_csv(
-    row_class: type, data: bytes, where: str, *, schema_version: int = SCHEMA_VERSION
-) -> pd.DataFrame:
+def from_csv(row_class: type, data: bytes, where: str, *, schema_version: int | None = None) -> pd.DataFrame:
     """The file's rows; `where` names the file in what RunFolderError says.
 
-    Columns that came after `schema_version` are missing throughout.
+    Columns that came after `schema_version` are missing throughout; without one it is the version that
+    the header is of, the latest that fits.
     """
+    records = _records(data, where)
     every = columns(row_class)
-    table = _frame([c for c in every if c.since <= schema_version], _records(data, where), where)
+    version = _version(every, records[0]) if schema_version is None else schema_version
+    table = _frame([c for c in every if c.since <= version], records, where)
     for column in every:
-        if column.since > schema_version:
+        if column.since > version:
             table[column.name] = _values(column, [""] * len(table), where)
-    return table
+    return table[[column.name for column in every]]
+
+
+def header(data: bytes, where: str) -> tuple[str, ...]:
+    """The names in a file's first line; raises RunFolderError where it is none of CSV."""
+    first, end, _ = data.partition(b"\n")
+    return tuple(name.removeprefix("\ufeff") for name in _records(first + end, where)[0])
 
 
 def frame(row_class: type, rows: Iterable[Any]) -> pd.DataFrame:
@@ -164,13 +172,26 @@ def _frame(expected: Sequence[Column], records: list[list[str]], where: str) -> 
     surplus = [name for name in header if name not in names]
     if missing or surplus or len(header) != len(names):
         said = [f"column {name!r} is missing" for name in missing]
-        said += [f"column {name!r} is not known" for name in surplus] or ["a column stands there twice"]
+        said += [
+            f"column {name[:60]!r} is not known up to schema version {SCHEMA_VERSION}" for name in surplus
+        ]
+        said += ["a column stands there twice"]
         raise RunFolderError(f"{where}: line 1: {said[0]}: expected {','.join(names)}")
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise RunFolderError(f"{where}: line {number}: {len(row)} cells: expected {len(header)}")
     cells = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
     return pd.DataFrame({column.name: _values(column, cells[column.name], where) for column in expected})
+
+
+def _version(every: Sequence[Column], header: Sequence[str]) -> int:
+    """The schema version of a file with this header; the current one where it is of none."""
+    names = set(header)
+    for version in range(SCHEMA_VERSION, 0, -1):
+        known = {column.name for column in every if column.since <= version}
+        if known <= names and not any(column.name in names for column in every if column.since > version):
+            return version
+    return SCHEMA_VERSION
 
 
 def _values(column: Column, cells: Sequence[str], where: str) -> Any:

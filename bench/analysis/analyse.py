@@ -13,11 +13,17 @@ import numpy as np
 
 from bench.analysis.audit import Blamed, Losses, blamed, losses
 from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
-from bench.analysis.incidents import Incident, headline_recoveries, incidents, median_recovery
+from bench.analysis.incidents import (
+    Incident,
+    headline_recoveries,
+    incidents,
+    median_recovery,
+    recovery_by_trial,
+)
 from bench.analysis.metrics import summarise
 from bench.analysis.phases import phases
 from bench.analysis.planned import closed_loop, generations, headline_phase, slo, stages, timeout_s
-from bench.analysis.published import Cell, beside_published
+from bench.analysis.published import Cell, Measured, beside_published
 from bench.analysis.recovery import recoveries
 from bench.analysis.steady_state import SteadyState, steady_state
 from bench.evidence import Evidence, PublishedRow
@@ -127,7 +133,9 @@ def analyse(evidence: Evidence, published: Sequence[PublishedRow] = ()) -> Analy
         phases=steps,
         headlines=headlines,
         incidents=incidents(recovery, steps),
-        cells=beside_published({h.generation: _figures(h) for h in headlines}, published),
+        cells=beside_published(
+            [_measured(headline, trials, phase, summary, recovery) for headline in headlines], published
+        ),
         trials=_trial_rows(evidence),
         flawed=tuple(trial for trial in trials if trial.status != "complete"),
         trials_planned=_planned_trials(evidence),
@@ -227,6 +235,25 @@ def _steady_state(
     own = table[(table["generation"] == key[0]) & (table["trial"] == key[1])]
     bins = original_bins(own, [stage.name], histograms.get(key, {}))
     return steady_state(while_offered(bins), slo(evidence.plan).response_ms)
+
+
+def _measured(
+    headline: Headline,
+    trials: Sequence[Trial],
+    phase: str | None,
+    summary: Sequence[SummaryRow],
+    recovery: Sequence[RecoveryRow],
+) -> Measured:
+    chosen = believed([trial for trial in trials if trial.generation == headline.generation])
+    numbers = {trial.trial for trial in chosen}
+    own = [row for row in recovery if row.generation == headline.generation and row.trial in numbers]
+    by_trial = figures_by_trial(headline.generation, chosen, phase, summary)
+    return Measured(
+        generation=headline.generation,
+        figures=_figures(headline),
+        by_trial={**by_trial, "time_to_recover_s": recovery_by_trial(headline_recoveries(own))},
+        carried=headline.carried,
+    )
 
 
 def _figures(headline: Headline) -> dict[str, float | None]:

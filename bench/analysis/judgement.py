@@ -120,7 +120,7 @@ def describe(sample: Sample, reason: str = "", *, family: int = 1) -> Judgement:
 
 
 def fewest_trials(family: int) -> int:
-    """How many trials a side a p below 0.05 takes in one of `family` figures, after Holm: 4 for one."""
+    """How many trials a side it takes for a p below 0.05 in one of `family` figures, after Holm."""
     return next(n for n in range(FEWEST_TRIALS, 100) if family * least_p(n, n) < ALPHA)
 
 

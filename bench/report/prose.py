@@ -12,7 +12,8 @@ def section(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
 
 
-def item(text: str, indent: str = "  ") -> Text:
+def item(text: str, indent: str = "  ", style: str = "") -> Text:
     """A paragraph below a heading."""
     # Wrapped here and not by rich, which would fill the lines with blanks.
-    return Text(textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  "))
+    wrapped = textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+    return Text(wrapped, style=style)

@@ -1,20 +1,18 @@
-"""What a run or a comparison looks like in a terminal: at most 80 columns, plain where it is piped.
+"""What a run looks like in a terminal: at most 80 columns, plain where it is piped.
 
-Everything shown is in the Analysis or the Comparisons given; nothing is computed here but the text.
+Everything shown is in the Analysis given; nothing is computed here but the text.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from rich import box
-from rich.console import Group, JustifyMethod, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bench.analysis.analyse import Analysis, Headline
 from bench.analysis.audit import Losses
-from bench.analysis.comparison import Comparison, Comparisons
 from bench.manifest import Trial
 from bench.report.audit import audit_section
 from bench.report.format import MISSING, count, number, seconds, share, times
@@ -37,31 +35,6 @@ COLUMNS = (
 
 The widths and the gaps between add up to 78; a figure is never cut, but folded where there is no room.
 """
-COMPARISON_COLUMNS = (
-    ("figure", 16),
-    ("baseline", 8),
-    ("contender", 9),
-    ("ratio", 6),
-    ("95 %", 11),
-    ("p", 6),
-    ("n", 5),
-    ("word", 12),
-)
-"""As above, for a comparison; with the gaps 80. `95 %` is the ratio's interval."""
-DESCRIPTIVE = (
-    "descriptive: with fewer than 4 v 4 trials no p below 0.05 is possible, and what is 0 or never came "
-    "has no ratio."
-)
-FIGURE_NAMES = {
-    "tps": "TPS, 1/s",
-    "response_p50_ms": "response p50, ms",
-    "response_p99_ms": "response p99, ms",
-    "delivery_p99_ms": "delivery p99, ms",
-    "time_to_recover_s": "recovery, s",
-    "lost": "lost messages",
-    "cpu_us_per_transaction": "CPU, µs/send",
-}
-WORD_STYLES = {"better": "green", "worse": "bold red"}
 
 
 def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
@@ -83,35 +56,6 @@ def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
     if folder is not None:
         parts += [Text(), Whole(str(folder))]
     return Group(*parts)
-
-
-def render_comparison(comparisons: Comparisons) -> RenderableType:
-    """Two runs side by side, figure by figure."""
-    parts: list[RenderableType] = [
-        Whole(f"baseline   {comparisons.baseline}"),
-        Whole(f"contender  {comparisons.contender}\n"),
-        Roomy(partial(_comparison_table, comparisons)),
-    ]
-    if any(row.word == "descriptive only" for row in comparisons.rows):
-        parts += [Text(), _item(DESCRIPTIVE)]
-    if comparisons.differing:
-        parts.append(Text("\nForced: these runs are not comparable, they differ in", style="bold red"))
-        parts += [_item(line) for line in comparisons.differing]
-    return Group(*parts)
-
-
-def _comparison_table(comparisons: Comparisons, roomy: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    for heading, width in COMPARISON_COLUMNS:
-        justify: JustifyMethod = "left" if heading in ("figure", "word") else "right"
-        table.add_column(heading, justify=justify, min_width=width if roomy else None, overflow="fold")
-    generation = None
-    for row in comparisons.rows:
-        if row.generation != generation:
-            table.add_row(Text(row.generation, style="bold"))
-            generation = row.generation
-        table.add_row(*_comparison(row))
-    return table
 
 
 def _ending(analysis: Analysis) -> list[RenderableType]:
@@ -266,20 +210,3 @@ def _notes(analysis: Analysis) -> list[RenderableType]:
     if any(headline.trials == 1 for headline in analysis.headlines):
         notes.append("One trial of a generation says nothing of how far the next would be from it.")
     return [_section("Notes"), *(_item(note) for note in notes)] if notes else []
-
-
-def _comparison(row: Comparison) -> Sequence[RenderableType]:
-    interval = MISSING if row.interval is None else f"{number(row.interval[0])}–{number(row.interval[1])}"
-    return (
-        FIGURE_NAMES[row.figure],
-        number(row.baseline),
-        number(row.contender),
-        times(row.ratio),
-        interval,
-        number(row.p),
-        f"{row.trials[0]} v {row.trials[1]}",
-        Text(_WORDS.get(row.word, row.word), style=WORD_STYLES.get(row.word, "")),
-    )
-
-
-_WORDS = {"descriptive only": "descriptive"}

@@ -61,6 +61,11 @@ class Parts:
 
         return xmpp.measure(self._setting)
 
+    def verdicts(self) -> Sequence[Figure]:
+        from tests.benchmarks import verdicts
+
+        return verdicts.measure()
+
     @property
     def _throughput(self) -> "Throughput":
         """The throughput part: other parts need the ceilings that it finds."""

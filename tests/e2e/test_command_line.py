@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import COMMANDS
 from tests.e2e.conftest import Bench
 
-COMMANDS = ("run", "calibrate", "capacity", "plan", "report", "compare", "up", "list", "doctor")
 
-
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", list(COMMANDS))
 def test_every_command_explains_itself_with_an_example(bench: Bench, command: str) -> None:
     done = bench(command, "--help")
     assert done.returncode == 0

@@ -8,10 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bench.analysis.analyse import analyse
+from bench.analysis.subject import Recorded
 from bench.evidence import Evidence, NodeEvent, PublishedRow
 from bench.histograms import Histogram, LogLine
 from bench.manifest import Host, Manifest, Phase, Trial
-from bench.records import AuditRow, FaultRow, HistogramTag, Outcome, TelemetryRow, TimelineRow, TouchedRow
+from bench.records import (
+    AuditRow,
+    FaultRow,
+    HistogramTag,
+    Outcome,
+    SummaryRow,
+    TelemetryRow,
+    TimelineRow,
+    TouchedRow,
+)
 from bench.spans import spans_of
 from bench.tables import frame
 
@@ -125,6 +136,20 @@ def evidence(*trials: Scripted, **plan: Any) -> Evidence:
 def with_manifest(given: Evidence, **changes: Any) -> Evidence:
     """The same evidence under a manifest that says something else."""
     return replace(given, manifest=replace(given.manifest, **changes))
+
+
+def recorded(given: Evidence, **changes: Any) -> Recorded:
+    """The same run as a comparison reads it from its folder."""
+    analysis = analyse(given)
+    whole = Recorded(
+        name=given.manifest.run,
+        manifest=given.manifest,
+        plan=given.plan,
+        summary=frame(SummaryRow, analysis.summary),
+        recovery=analysis.recovery,
+        audit=given.audit,
+    )
+    return replace(whole, **changes)
 
 
 def _trial(scripted: Scripted) -> Trial:

@@ -15,13 +15,14 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from bench.analysis.analyse import analyse
-from bench.analysis.comparison import compare
+from bench.analysis.comparison import Comparison, compare
 from bench.evidence import NodeEvent
 from bench.manifest import Trial
 from bench.records import AuditFindingRow
-from bench.report.terminal import render, render_comparison
+from bench.report.comparison import markdown, render_comparisons
+from bench.report.terminal import render
 from bench.tables import frame
-from tests.unit.analysis.synthetic import HOST, PUBLISHED, Outage, Scripted, evidence, with_manifest
+from tests.unit.analysis.synthetic import HOST, PUBLISHED, Outage, Scripted, evidence, recorded, with_manifest
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FOLDER = Path("results/20260301-123005-quick")
@@ -109,19 +110,23 @@ def nothing() -> RenderableType:
 
 
 def compared() -> RenderableType:
+    return render_comparisons([comparison()])
+
+
+def comparison() -> Comparison:
     stages = (("warmup", "warmup", 0.0, 1.0), ("steady", "steady", 1.0, 4.0))
     one, other = (
         evidence(
             *(
                 Scripted(trial=n, stages=stages, seed=seed + n, mean_response_ms=ms, cpu_us=200 * ms)
-                for n in range(1, 5)
+                for n in range(1, 6)
             ),
             Scripted("sharded", stages=stages, seed=seed),
         )
         for seed, ms in ((0, 4.0), (50, 2.0))
     )
     other = with_manifest(other, host=replace(HOST, fingerprint="beef"), run="20260302-080000-quick")
-    return render_comparison(compare((one, analyse(one)), (other, analyse(other)), force=True))
+    return compare(recorded(one), recorded(other), force=True)
 
 
 VIEWS = {view.__name__: view for view in (complete, three_trials, repeated, interrupted, nothing, compared)}
@@ -138,6 +143,20 @@ def printed(view: RenderableType, *, width: int = 80, terminal: bool = False) ->
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_view_is_the_golden_one(name: str) -> None:
     assert printed(VIEWS[name]()) == (GOLDEN / f"{name}.txt").read_text()
+
+
+def test_the_markdown_is_the_golden_one() -> None:
+    assert markdown([comparison()]) == (GOLDEN / "compared.md").read_text()
+
+
+def test_text_from_a_run_folder_is_no_markup_in_markdown() -> None:
+    hostile = replace(
+        comparison(), contender="a`|<img>", lacking=("x: <script>alert(1)</script> @team [a](b)",)
+    )
+    text = markdown([hostile])
+    assert "<script>" not in text
+    assert "\\@team \\[a\\](b)" in text
+    assert "`a'|<img>`" in text  # between backticks it stands as it is
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -234,12 +253,13 @@ def test_a_trial_that_failed_is_named_with_its_reason() -> None:
     assert "sharded *" in text
 
 
-if __name__ == "__main__":
-    for view_name, view in VIEWS.items():
-        (GOLDEN / f"{view_name}.txt").write_text(printed(view()))
-
-
 def test_the_path_of_the_run_is_whole_on_a_narrow_terminal() -> None:
     folder = Path("a-folder" * 20)
     shown = printed(render(analyse(evidence(*quick())), folder), width=80)
     assert shown.splitlines()[-1] == str(folder)
+
+
+if __name__ == "__main__":
+    for view_name, view in VIEWS.items():
+        (GOLDEN / f"{view_name}.txt").write_text(printed(view()))
+    (GOLDEN / "compared.md").write_text(markdown([comparison()]))
