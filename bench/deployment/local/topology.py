@@ -134,7 +134,7 @@ class Site:
     def fill(
         self, kind: str, moment: Literal["before", "ready"], config: Mapping[str, Any], *, beside: str
     ) -> Fill | None:
-        """The filling process of `kind`, `beside` a node, with its own keys in `config`; None without any."""
+        """What fills the store, `beside` a node, with its own keys in `config`; None without a history."""
         if self.history is None:
             return None
         every = configuration(self.history, self.people, self.folder / POSITIONS)
