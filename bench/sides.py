@@ -52,7 +52,7 @@ def read_side(results: Path, text: str) -> Recorded:
     there = {trial.generation for trial in recorded.manifest.trials} if recorded.manifest else set()
     if generation not in there:
         raise UserError(
-            f"{text}: {recorded.name} has no trial of {generation}: expected one of "
+            f"{text}: {recorded.name} has no trial of {generation or 'that'}: expected one of "
             f"{', '.join(sorted(there)) or 'none, as nothing was measured'}"
         )
     return replace(recorded, only=generation)

@@ -98,6 +98,8 @@ def compare(
     """
     for recorded in (baseline, contender, *noise):
         _require_run(recorded)
+    for recorded in noise:
+        _require_equal(baseline, recorded, force=force)
     found = differences(baseline, contender)
     allowed = tuple(one for one in found if one.dimension in between)
     differing = tuple(one for one in found if one.dimension not in between)
@@ -128,6 +130,15 @@ def _require_run(recorded: Recorded) -> None:
     if kind != "run":
         what, where = OTHER_KINDS[kind]
         raise UserError(f"{recorded.name} is of {what}: expected a run; its figures stand in its {where}")
+
+
+def _require_equal(baseline: Recorded, noise: Recorded, *, force: bool) -> None:
+    found = differences(baseline, noise)
+    if found and not force:
+        raise UserError(
+            f"{noise.name} is no further run of {baseline.name}'s system: they differ in "
+            f"{'; '.join(map(str, found))}: expected runs of equal systems to take the margin from"
+        )
 
 
 def _require_phase(phase: str, *sides: Recorded) -> None:

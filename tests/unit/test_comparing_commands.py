@@ -112,6 +112,8 @@ def test_noise_of_further_runs_widens_the_margin(root: Path) -> None:
         return next(float(row["margin_ratio"]) for row in rows if row["figure"] == "cpu_us_per_transaction")
 
     assert margin("--noise", named(root, "slower")) > 2 * margin()
+    done = bench(root, *words, "--noise", named(root, "other"))
+    assert (done.exit_code, "is no further run of" in done.stderr) == (2, True)
 
 
 def test_the_published_table_is_beside_a_run_and_another_can_be_named(root: Path, tmp_path: Path) -> None:
