@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.analysis.analyse import CARRIED_SHARE, FIGURES
+from bench.analysis.audit import gate
 from bench.analysis.capacity import Search, answers
 from bench.analysis.comparison import median
 from bench.analysis.published import Capacity, Measured, Projection
@@ -72,6 +73,7 @@ def _of_subject(subject: Subject) -> Measured:
         generation=subject.generation,
         figures=medians,
         by_trial=by_trial,
+        objection=gate(subject.losses),
         carried=bool(tps is not None and offered and tps >= CARRIED_SHARE * offered),
     )
 

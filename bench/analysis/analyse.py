@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.audit import Blamed, Losses, blamed, losses
+from bench.analysis.audit import Blamed, Losses, blamed, gate, losses
 from bench.analysis.bins import histograms_by_bin, original_bins, while_offered
 from bench.analysis.incidents import (
     Incident,
@@ -253,6 +253,7 @@ def _measured(
         figures=_figures(headline),
         by_trial={**by_trial, "time_to_recover_s": recovery_by_trial(headline_recoveries(own))},
         carried=headline.carried,
+        objection=gate(headline.losses),
     )
 
 

@@ -71,13 +71,15 @@ class Projection:
 class Measured:
     """One generation. `figures` are its medians, `by_trial` a value a trial, infinity for what never came.
 
-    `carried` is whether all that was offered was carried, so that its TPS is that load.
+    `carried` is whether all that was offered was carried, so that its TPS is that load. `objection` is what
+    its audit speaks against, empty where it is complete (audit.gate).
     """
 
     generation: str
     figures: Mapping[str, float | None]
     by_trial: Mapping[str, Sequence[float]] = field(default_factory=dict)
     carried: bool = True
+    objection: str = ""
     capacity: Capacity | None = None
     projections: Mapping[str, Projection] = field(default_factory=dict)
 
@@ -180,6 +182,10 @@ def _ratio(first: Measured, one: Measured, figure: str, claimed: float | None) -
         return _Told("untestable here", "it is what the others are set beside", own)
     if figure == "tps" and claimed is not None:
         return _of_capacity(first, one, claimed, own)
+    objected = next((each for each in (first, one) if each.objection), None)
+    if claimed is not None and own is not None and objected is not None:
+        text = f"{objected.generation}: {objected.objection}: what it costs to keep them is not in the figure"
+        return _Told("untestable here", text, own)
     tested = None if claimed is None else _of_trials(first, one, figure, claimed)
     if claimed is None or tested is None:
         return _untested(first, one, figure, own, claimed)

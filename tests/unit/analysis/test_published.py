@@ -111,6 +111,13 @@ def test_absolute_figures_are_untestable_but_by_a_projection() -> None:
     )
 
 
+def test_a_system_that_lost_messages_is_tested_by_nothing() -> None:
+    lossy = replace(response("sharded", 300, 400), objection="3 acknowledged messages lost")
+    found = cell(response("monolith", 800, 900), lossy)
+    assert (found.ratio, found.measured_ratio) == ("untestable here", 0.375)
+    assert found.ratio_reason.startswith("sharded: 3 acknowledged messages lost")
+
+
 def test_what_the_table_does_not_have_is_measured_without_a_claim() -> None:
     noop = beside_published([Measured("noop", {"tps": 10.0, "response_p99_ms": None})], PUBLISHED)
     assert [(one.published, one.absolute) for one in noop] == [(None, "measured"), (None, "untestable here")]
