@@ -3,7 +3,8 @@
 Message n is a function of n and the seed alone, so that a longer history begins with the shorter one, and
 whoever stores it may go through it in whichever order the store likes. Person n mod `persons` gets it, from
 one of their contacts; what it says is one of the bodies in `bodies_file`. Its id has the form of a load
-process's (RUN.PRODUCER.CONVERSATION.SEQUENCE.INTENDED.CRC, hexadecimal) with a run of its own.
+process's (RUN.PRODUCER.CONVERSATION.PLACE.SEQUENCE.INTENDED.CRC, hexadecimal) with a run of its own; its
+place is n, too, as nobody judges the order of what was before.
 
 A filling node (services/GENERATION/history.py) ends by itself. Its log has `preloading` (`messages` so far)
 once a second, and at the end `preloaded`: `messages`, `bytes` that one copy of them takes in the
@@ -80,7 +81,7 @@ class History:
         sender = contacts[drawn % len(contacts)]
         body, crc = self._bodies[(drawn >> 8) % len(self._bodies)]
         talk = sender * self.persons + addressee
-        message_id = f"{self._run:x}.0.{talk:x}.{number:x}.0.{crc:x}"
+        message_id = f"{self._run:x}.0.{talk:x}.{number:x}.{number:x}.0.{crc:x}"
         return Message(number, sender, addressee, message_id, body)
 
     def in_order(self) -> Iterator[Message]:

@@ -34,5 +34,6 @@ class Foreign:
             # A process that was not there before has used all that it used since then.
             used_s = sum(now_s - self._own_s.get(pid, 0.0) for pid, now_s in own_s.items())
             foreign_s = max(spent_s - self._host[0] - used_s, 0.0)
-            yield Reading("host", "foreign_cpu_ratio", foreign_s / (total_s - self._host[1]), "")
+            ratio = min(foreign_s / (total_s - self._host[1]), 1.0)  # the sums round
+            yield Reading("host", "foreign_cpu_ratio", ratio, "")
         self._own_s, self._host = own_s, (spent_s, total_s)
