@@ -30,7 +30,8 @@ BASE_MS, SLOWER_MS = 200.0, 220.0
 SHOWN_SHARE = 0.85
 """Of a stall, that the 99th percentile must show at least: it is less the hundredth of the load after it."""
 UNSEEN_SHARE = 0.25
-"""Of a stall, that the 99th percentile must stay below not to show it."""
+"""Of a stall, that the service time must stay below not to show it: its 90th percentile. What had just left
+when the generator stopped truly waited for it, and on a busy machine that may be more than a hundredth."""
 LATE_S = 0.6
 """By how much a machine may be late itself after a stall."""
 FIRST_NAMED = 3
@@ -62,14 +63,14 @@ def of_stalls(
     """
     found = {(row.phase, row.metric): row.value for row in summarise(evidence) if row.operation == "send"}
     told = [float(event.fields["for_s"]) for event in evidence.events if event.event == "stalled"]
-    service = found.get((generator_phase, "service_p99"))
+    service = found.get((generator_phase, "service_p90"))
     unseen_ms = UNSEEN_SHARE * generator_stalled_s * 1000
     return (
         _stall("target", told[0] if told else None, found.get((target_phase, "response_p99"))),
         _stall("generator", generator_stalled_s, found.get((generator_phase, "response_p99"))),
         Check(
             "and not in the service time",
-            f"service p99 below {unseen_ms:,.0f} ms",
+            f"service p90 below {unseen_ms:,.0f} ms",
             _ms(service),
             service is not None and service < unseen_ms,
         ),
@@ -86,14 +87,22 @@ def _stall(who: str, length_s: float | None, p99_ms: float | None) -> Check:
 
 
 def of_outage(evidence: Evidence, bin_width_s: float) -> Check:
-    """The target refuses every message from its event `down` to its event `up`, 4 s later."""
-    rows = recoveries(with_outages(evidence))
+    """The target refuses every message from its event `down` to its event `up`, 4 s later.
+
+    A busy machine ends an outage late, too: it is held to its real length.
+    """
+    faults = with_outages(evidence)
+    rows = recoveries(faults)
     found = rows[0].time_to_recover_s if rows else None
+    moments_s = faults.faults["completed_s"].tolist()
+    lasted_s = moments_s[1] - moments_s[0] if len(moments_s) > 1 else math.nan
     return Check(
         f"an outage of {OUTAGE_S:g} s is a recovery of {OUTAGE_S:g} s",
-        f"{OUTAGE_S:.2f} s ± {bin_width_s:.2f} s, a bin",
+        f"{lasted_s:.2f} s ± {bin_width_s:.2f} s, a bin",
         _recovered(rows),
-        found is not None and math.isclose(found, OUTAGE_S, abs_tol=bin_width_s + 1e-9),
+        found is not None
+        and lasted_s >= OUTAGE_S
+        and math.isclose(found, lasted_s, abs_tol=bin_width_s + 1e-9),
     )
 
 
@@ -172,6 +181,11 @@ def of_comparisons(
         _compared(f"a system {percent} % slower", one, slower, "worse"),
         _compared(f"a system {percent} % quicker", slower, one, "better"),
     )
+
+
+def undecided(one: Sequence[float], equal: Sequence[float], slower: Sequence[float]) -> bool:
+    """Whether more trials are needed for a word on each of these."""
+    return any(judge_one(one, other, "lower").word == "inconclusive" for other in (equal, slower))
 
 
 def _compared(name: str, baseline: Sequence[float], contender: Sequence[float], word: Word) -> Check:
