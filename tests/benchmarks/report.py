@@ -24,6 +24,7 @@ from bench.manifest import Manifest, Phase, Trial
 from bench.plan import Plan, make_plan
 from bench.profile import Profile
 from bench.records import (
+    AuditFindingRow,
     AuditRow,
     FaultRow,
     HistogramTag,
@@ -92,8 +93,16 @@ def make_up(root: Path, *, trials: int = TRIALS) -> RunFolder:
         for t in plan.trials
     ]
     folder.write_manifest(replace(manifest, ended="complete", status="measured", trials=tuple(done)))
-    files = ("timeline.csv", "faults.csv", "telemetry.csv", "audit.csv", "touched.csv", "histograms.hlog")
-    rows = (TimelineRow, FaultRow, TelemetryRow, AuditRow, TouchedRow)
+    files = (
+        "timeline.csv",
+        "faults.csv",
+        "telemetry.csv",
+        "audit.csv",
+        "touched.csv",
+        "audit_findings.csv",
+        "histograms.hlog",
+    )
+    rows = (TimelineRow, FaultRow, TelemetryRow, AuditRow, TouchedRow, AuditFindingRow)
     heads = [*(to_csv(row, ()) for row in rows), LOG_HEADER]
     outs = [(folder.path / name).open("w", newline="") for name in files]
     for out, head in zip(outs, heads, strict=True):
@@ -106,6 +115,7 @@ def make_up(root: Path, *, trials: int = TRIALS) -> RunFolder:
             to_csv(TelemetryRow, _telemetry(plan, generation), header=False),
             to_csv(AuditRow, [_audit(generation, timeline)], header=False),
             to_csv(TouchedRow, _touched(plan, generation), header=False),
+            "",
             hlog,
         ]
         for trial in range(1, trials + 1):

@@ -9,7 +9,7 @@ import numpy as np
 from bench.analysis.analyse import Analysis
 from bench.analysis.planned import stages
 from bench.evidence import Evidence
-from bench.report.format import MISSING, count, number, seconds, share
+from bench.report.format import MISSING, count, number, seconds, share, times
 from bench.report.recovery import COLUMNS as RECOVERY_COLUMNS
 from bench.report.recovery import cells, name_of
 from bench.report.terminal import COLUMNS, beside, measured
@@ -94,6 +94,22 @@ def recovery(analysis: Analysis) -> Grid:
             for incident in analysis.incidents
         ),
     )
+
+
+def published(analysis: Analysis) -> Grid:
+    """The published table's cells: what was measured beside what is claimed, the word on each, and why."""
+    names = {figure: f"{name} {unit}" for figure, name, unit, _ in COLUMNS}
+    lines = []
+    for cell in analysis.cells:
+        if cell.published is None:
+            continue
+        head = f"{cell.generation}, {names.get(cell.figure, cell.figure)}"
+        figures = (number(cell.measured), number(cell.published))
+        lines.append(Line(head, (*figures, cell.absolute, cell.absolute_reason)))
+        if cell.published_ratio is not None and cell.generation != analysis.headlines[0].generation:
+            ratios = (times(cell.measured_ratio), times(cell.published_ratio))
+            lines.append(Line("its ratio", (*ratios, cell.ratio, cell.ratio_reason), "ratio"))
+    return Grid(("", "measured", "published", "word", "because"), tuple(lines))
 
 
 def audit(evidence: Evidence, generation: str) -> Grid:
