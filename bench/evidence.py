@@ -1,6 +1,6 @@
 """A run folder read into memory: everything the analysis goes by, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,6 @@ class Evidence:
     telemetry: pd.DataFrame
     audit: pd.DataFrame
     touched: pd.DataFrame | None
-    histograms: tuple[LogLine, ...]
+    histograms: Sequence[LogLine]
     events: tuple[NodeEvent, ...]
     findings: pd.DataFrame | None = None

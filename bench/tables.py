@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import pandas as pd
 
+from bench import quick_csv
 from bench.errors import RunFolderError
 from bench.records import SCHEMA_VERSION
 
@@ -111,8 +112,12 @@ def from_csv(row_class: type, data: bytes, where: str, *, schema_version: int | 
     Columns that came after `schema_version` are missing throughout; without one it is the version that
     the header is of, the latest that fits.
     """
-    records = _records(data, where)
     every = columns(row_class)
+    if schema_version is None or all(column.since <= schema_version for column in every):
+        quick = quick_csv.read(every, data, SIGNED_COLUMNS)
+        if quick is not None:
+            return quick
+    records = _records(data, where)
     version = _version(every, records[0]) if schema_version is None else schema_version
     table = _frame([c for c in every if c.since <= version], records, where)
     for column in every:

@@ -4,13 +4,15 @@ Goodput counts sends acknowledged within the SLO, in the bin of their intended s
 one of timeline.csv; bins are widened until each has 100 arrivals, enough for a p95 to be judged by.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis.metrics import TRANSACTIONS
-from bench.histograms import Histogram, LogLine, merge, percentile
+from bench.histogram_table import HistogramTable
+from bench.histograms import Histogram, LogLine, merge, percentile_over
 
 ARRIVALS_PER_BIN = 100
 FEWEST_FOR_P95 = 20
@@ -21,7 +23,7 @@ FEWEST_FOR_P95 = 20
 class Bin:
     """One bin, or several made one. `*_p95_ms` are None where there are too few samples to say.
 
-    Its histograms are by kind of send, and only joined when asked for: an hour's would be kept twice.
+    Its histograms are those it was made of, and only merged when asked for: an hour's would be kept twice.
     """
 
     start_s: float
@@ -43,30 +45,60 @@ class Bin:
         return merge(self.responses)
 
     @property
+    def quickest_us(self) -> int | None:
+        """The least response time, to its bucket; None where nothing was acknowledged."""
+        lowest_us = (part.lowest_us for part in self.responses)
+        return min((value_us for value_us in lowest_us if value_us is not None), default=None)
+
+    @property
     def response_p95_ms(self) -> float | None:
         """Of acknowledged sends intended in this bin."""
-        return _p95_ms(self.response)
+        return _p95_ms(self.responses)
 
     @property
     def delivery_p95_ms(self) -> float | None:
         """Of messages received in this bin."""
-        return _p95_ms(merge(self.deliveries))
+        return _p95_ms(self.deliveries)
 
 
-def histograms_by_bin(
-    lines: Iterable[LogLine],
-) -> dict[tuple[str, int], dict[tuple[int, str], list[Histogram]]]:
+def histograms_by_bin(lines: Iterable[LogLine]) -> "HistogramsByBin":
     """By trial, then by the bin's start in ms and the measure: response of `ok`, delivery of all."""
-    found: dict[tuple[str, int], dict[tuple[int, str], list[Histogram]]] = {}
-    for line in lines:
-        tag = line.tag
+    table = HistogramTable.of(lines)
+    numbers: dict[tuple[str, int], list[int]] = {}
+    for number, tag in enumerate(table.tags):
         if tag.operation not in TRANSACTIONS or tag.measure not in ("response", "delivery"):
             continue
         if tag.measure == "response" and tag.outcome != "ok":
             continue
-        of_trial = found.setdefault((tag.generation, tag.trial), {})
-        of_trial.setdefault((_ms(line.start_s), tag.measure), []).append(line.histogram)
-    return found
+        numbers.setdefault((tag.generation, tag.trial), []).append(number)
+    return HistogramsByBin(table, numbers)
+
+
+class HistogramsByBin(Mapping[tuple[str, int], Mapping[tuple[int, str], list[Histogram]]]):
+    """What `histograms_by_bin` gives; a trial's are made when asked for, as all at once would be many."""
+
+    def __init__(self, table: HistogramTable, numbers: Mapping[tuple[str, int], Sequence[int]]) -> None:
+        self._table = table
+        self._numbers = numbers
+
+    def __getitem__(self, trial: tuple[str, int]) -> Mapping[tuple[int, str], list[Histogram]]:
+        table = self._table
+        found: dict[tuple[int, str], list[Histogram]] = {}
+        lines = table.lines_of(self._numbers[trial])
+        starts_ms = np.rint(table.start_s[lines] * 1000).astype(np.int64).tolist()
+        begins, ends = table.first[lines].tolist(), table.first[lines + 1].tolist()
+        measures = [table.tags[number].measure for number in table.tag[lines].tolist()]
+        buckets, counts = table.buckets, table.counts
+        for start_ms, measure, begin, end in zip(starts_ms, measures, begins, ends, strict=True):
+            own = Histogram(buckets[begin:end], counts[begin:end])
+            found.setdefault((start_ms, measure), []).append(own)
+        return found
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 def original_bins(
@@ -138,15 +170,13 @@ def join(bins: Sequence[Bin]) -> Bin:
         offered=sum(b.offered for b in bins),
         on_time=sum(b.on_time for b in bins),
         backlog=bins[-1].backlog,
-        responses=(merge(part for b in bins for part in b.responses),),
-        deliveries=(merge(part for b in bins for part in b.deliveries),),
+        responses=tuple(part for b in bins for part in b.responses),
+        deliveries=tuple(part for b in bins for part in b.deliveries),
     )
 
 
-def _p95_ms(histogram: Histogram) -> float | None:
-    if histogram.total < FEWEST_FOR_P95:
-        return None
-    value_us = percentile(histogram, 0.95)
+def _p95_ms(parts: Sequence[Histogram]) -> float | None:
+    value_us = percentile_over(parts, 0.95, fewest=FEWEST_FOR_P95)
     return None if value_us is None else value_us / 1000
 
 

@@ -24,6 +24,7 @@ import pandas as pd
 
 from bench.analysis.planned import stages
 from bench.evidence import Evidence
+from bench.histogram_table import HistogramTable
 from bench.histograms import Histogram, merge, percentile
 from bench.manifest import Phase
 from bench.records import MEASURES, SummaryRow
@@ -135,10 +136,10 @@ def _last_s(timeline: pd.DataFrame) -> float:
 def _merged(evidence: Evidence) -> dict[tuple[str, int, str, str, str], Histogram]:
     """By generation, trial, phase, operation and measure, over the outcomes that count for the measure."""
     parts: dict[tuple[str, int, str, str, str], list[Histogram]] = {}
-    for line in evidence.histograms:
-        generation, trial, phase, operation, outcome, measure = line.tag
+    for tag, histogram in HistogramTable.of(evidence.histograms).merged_by_tag().items():
+        generation, trial, phase, operation, outcome, measure = tag
         if outcome in OUTCOMES_COUNTED[measure]:
-            parts.setdefault((generation, trial, phase, operation, measure), []).append(line.histogram)
+            parts.setdefault((generation, trial, phase, operation, measure), []).append(histogram)
     return {key: merge(histograms) for key, histograms in parts.items()}
 
 

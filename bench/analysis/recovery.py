@@ -203,9 +203,11 @@ def _resolution_s(after: Sequence[Bin]) -> float:
 def _first_success_s(bins: Sequence[Bin], injected_s: float) -> float | None:
     return min(
         (
-            b.start_s + b.response.lowest_us / 1e6
+            b.start_s + quickest_us / 1e6
             for b in bins
-            if b.start_s >= injected_s and b.response.lowest_us is not None
+            if b.start_s >= injected_s
+            for quickest_us in [b.quickest_us]
+            if quickest_us is not None
         ),
         default=None,
     )

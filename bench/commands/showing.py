@@ -1,6 +1,7 @@
 """The end of whatever measured: its run folder analysed and shown."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,24 +37,39 @@ def show_and_end(results: Path, before: set[str], error: BaseException | None) -
 
 def show_report(results: Path, folder: "RunFolder") -> None:
     """Analyse the run in `folder`, keep what was made of it there, and show it."""
-    kind = folder.manifest().kind
-    if kind == "capacity":
-        _show_capacity(folder)
-        return
+    if folder.manifest().kind == "capacity":
+        show_capacity_of(folder)
+    else:
+        show_analysis(*analysed(folder), folder)
+
+
+def analysed(folder: "RunFolder") -> "tuple[Analysis, Evidence]":
+    """What the analysis makes of the run in `folder`, which is kept there, and what it went by."""
     from bench.analysis.analyse import analyse
-    from bench.report.terminal import render
     from bench.results import read_published
 
-    evidence, published = folder.evidence(), read_published(PROJECT / "results")
-    analysis = analyse(evidence, published)
+    gc.disable()  # it looks through a million small arrays, none of which is in a circle: a third of the time
+    try:
+        evidence = folder.evidence()
+        analysis = analyse(evidence, read_published(PROJECT / "results"))
+    finally:
+        gc.enable()
     folder.write_analysis(
         summary=analysis.summary,
         recovery=analysis.recovery,
         phases=analysis.phases,
         trials=analysis.trials,
     )
-    if kind == "recovery":
-        _show_sweep(folder, evidence, analysis, published)
+    return analysis, evidence
+
+
+def show_analysis(analysis: "Analysis", evidence: "Evidence", folder: "RunFolder") -> None:
+    """Print what is to be seen of a run; of a sweep, what it comes to, which is kept there."""
+    from bench.report.terminal import render
+    from bench.results import read_published
+
+    if evidence.manifest.kind == "recovery":
+        _show_sweep(folder, evidence, analysis, read_published(PROJECT / "results"))
         return
     console_of().print(render(analysis, short(folder.path)), crop=False)
 
@@ -72,7 +88,8 @@ def _show_sweep(
     console_of().print(shown, crop=False)
 
 
-def _show_capacity(folder: "RunFolder") -> None:
+def show_capacity_of(folder: "RunFolder") -> None:
+    """Analyse the search in `folder`, keep what was made of it there, and show it."""
     from bench.analysis.capacity import Search, answers
     from bench.plan import client_kind
     from bench.report.capacity import show_capacity

@@ -52,15 +52,17 @@ def _table(incidents: Sequence[Incident], roomy: bool) -> Table:
             generation = incident.generation
             table.add_row(Text(generation, style="bold"))
         style = "dim" if incident.is_control else ""
-        table.add_row(f"  {_name(incident)}", *_cells(incident), style=style)
+        table.add_row(f"  {name_of(incident)}", *cells(incident), style=style)
     return table
 
 
-def _name(incident: Incident) -> str:
+def name_of(incident: Incident) -> str:
+    """The fault's kind and node."""
     return "control (no fault)" if incident.is_control else f"{incident.kind} {incident.node}".rstrip()
 
 
-def _cells(incident: Incident) -> Iterable[Text]:
+def cells(incident: Incident) -> Iterable[Text]:
+    """One incident's cells, in the order of COLUMNS."""
     told = incident.injections - incident.unknown
     well = incident.recovered + incident.unharmed
     missed = "bold red" if well < told else ""
@@ -131,7 +133,7 @@ def _story(incident: Incident) -> str:
         parts.append(incident.detail)
     if not parts:
         return ""
-    name = "control" if incident.is_control else _name(incident)
+    name = "control" if incident.is_control else name_of(incident)
     exact = "" if incident.resolution_s is None else f" (± {seconds(incident.resolution_s)})"
     return f"{incident.generation}, {name}{exact}: {'; '.join(parts)}"
 

@@ -3,6 +3,7 @@
 Everything shown is in the Analysis given; nothing is computed here but the text.
 """
 
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bench.analysis.audit import Losses
 from bench.manifest import Trial
 from bench.report.audit import audit_section
 from bench.report.format import MISSING, count, number, seconds, share, times
+from bench.report.prose import Heading, Sentence
 from bench.report.prose import item as _item
 from bench.report.prose import section as _section
 from bench.report.recovery import recovery_section
@@ -40,22 +42,22 @@ The widths and the gaps between add up to 78; a figure is never cut, but folded 
 def render(analysis: Analysis, folder: Path | None = None) -> RenderableType:
     """The end of a run: one table, and beneath it what one has to know to read it."""
     parts: list[RenderableType] = [*_ending(analysis)]
+    parts.append(Roomy(partial(_table, analysis)) if analysis.headlines else Text("No trial was measured."))
+    parts += _beneath(analysis)
+    if folder is not None:
+        parts += [Text(), Whole(str(folder))]
+    return Group(*parts)
+
+
+def _beneath(analysis: Analysis) -> list[RenderableType]:
+    parts: list[RenderableType] = []
     if analysis.headlines:
-        parts += [
-            Roomy(partial(_table, analysis)),
-            *_slo(analysis),
-            *audit_section(analysis),
-            *recovery_section(analysis),
-        ]
-    else:
-        parts.append(Text("No trial was measured."))
+        parts += [*_slo(analysis), *audit_section(analysis), *recovery_section(analysis)]
     parts += _rest(analysis)
     parts += _verdicts(analysis)
     parts += _flaws(analysis)
     parts += _notes(analysis)
-    if folder is not None:
-        parts += [Text(), Whole(str(folder))]
-    return Group(*parts)
+    return parts
 
 
 def _ending(analysis: Analysis) -> list[RenderableType]:
@@ -84,9 +86,9 @@ def _table(analysis: Analysis, roomy: bool) -> Table:
         if position:
             table.add_row()
         mark = "" if headline.complete else " *"
-        measured = [_measured(headline, figure) for figure, *_ in COLUMNS]
-        table.add_row(Text(headline.generation + mark, style="bold"), *measured)
-        own, published, claimed = _beside(analysis, headline.generation)
+        own_figures = [measured(headline, figure) for figure, *_ in COLUMNS]
+        table.add_row(Text(headline.generation + mark, style="bold"), *own_figures)
+        own, published, claimed = beside(analysis, headline.generation)
         if position:
             table.add_row(f"  × {first}", *own)
         table.add_row("  published", *published, style="dim")
@@ -95,7 +97,8 @@ def _table(analysis: Analysis, roomy: bool) -> Table:
     return table
 
 
-def _measured(headline: Headline, figure: str) -> Text:
+def measured(headline: Headline, figure: str) -> Text:
+    """A generation's own figure, as the closing table shows it."""
     if figure == "lost":
         return _lost(headline.losses)
     value: float | None = getattr(headline, figure)
@@ -114,7 +117,7 @@ def _lost(losses: Losses | None) -> Text:
     return Text(count(losses.lost) + doubt, style="bold red" if losses.lost or doubt else "bold")
 
 
-def _beside(analysis: Analysis, generation: str) -> tuple[list[str], list[str], list[str]]:
+def beside(analysis: Analysis, generation: str) -> tuple[list[str], list[str], list[str]]:
     """The measured ratios, the published figures and their ratios, a cell for each column."""
     own, published, claimed = [], [], []
     for figure, *_ in COLUMNS:
@@ -210,3 +213,22 @@ def _notes(analysis: Analysis) -> list[RenderableType]:
     if any(headline.trials == 1 for headline in analysis.headlines):
         notes.append("One trial of a generation says nothing of how far the next would be from it.")
     return [_section("Notes"), *(_item(note) for note in notes)] if notes else []
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What stands beneath the closing table: a heading and sentences; a page says the same."""
+
+    heading: str
+    sentences: tuple[str, ...]
+
+
+def sections(analysis: Analysis) -> list[Section]:
+    """Everything beneath the closing table, in its order."""
+    found: list[Section] = []
+    for part in _beneath(analysis):
+        if isinstance(part, Heading):
+            found.append(Section(part.said, ()))
+        elif isinstance(part, Sentence):
+            found[-1] = replace(found[-1], sentences=(*found[-1].sentences, part.said))
+    return found

@@ -56,6 +56,11 @@ class Parts:
 
         return hour.measure(self._setting)
 
+    def report(self) -> Sequence[Figure]:
+        from tests.benchmarks import report
+
+        return report.measure(self._setting)
+
     def xmpp(self) -> Sequence[Figure]:
         from tests.benchmarks import xmpp
 

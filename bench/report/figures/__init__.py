@@ -1,0 +1,1 @@
+"""Figures, as Vega-Lite specifications: `drawing.py` lists a run's, `static.py` draws them to files."""
