@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -149,7 +150,9 @@ def _inflated(payload: bytes) -> bytes:
     return zlib.decompress(raw[_WRAPPER.size :])
 
 
-def _decoded(payloads: list[bytes]) -> tuple[Integers, npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
+def _decoded(
+    payloads: list[bytes],
+) -> tuple[Integers, npt.NDArray[np.uint16], npt.NDArray[np.unsignedinteger[Any]]]:
     """Where each line's buckets begin, and the occupied buckets and counts of all; at least one line."""
     sizes = np.array([len(payload) for payload in payloads], dtype=np.int64)
     if sizes.min() <= HEADER_BYTES:
@@ -173,7 +176,8 @@ def _decoded(payloads: list[bytes]) -> tuple[Integers, npt.NDArray[np.uint16], n
     if not len(occupied) or bucket[occupied].max() >= BUCKETS or values.max() > np.iinfo(np.uint32).max:
         raise _UnusualError
     first = np.searchsorted(occupied, first_value)
-    return first, bucket[occupied].astype(np.uint16), values[occupied].astype(np.uint32)
+    fitting = np.uint16 if values.max() <= np.iinfo(np.uint16).max else np.uint32
+    return first, bucket[occupied].astype(np.uint16), values[occupied].astype(fitting)
 
 
 def _numbers(body: npt.NDArray[np.uint8], sizes: Integers) -> tuple[Integers, Integers]:
