@@ -77,6 +77,14 @@ def read_analysed(results: Path, profile: str | None) -> tuple[list[Recorded], l
     return found, passed_over
 
 
+def folder_of(results: Path, text: str) -> RunFolder:
+    """The run folder that `text` means; raises UserError where it means CSV files."""
+    path = Path(text)
+    if path.is_file() or (path.is_dir() and not (path / MANIFEST).is_file()):
+        raise UserError(f"{text}: holds no histograms: figures need run folders; leave --figures away")
+    return find(results, _parts(results, text)[0])
+
+
 def _parts(results: Path, text: str) -> tuple[str, str | None]:
     """The run's name and the generation's, where there is one; a path that exists is a run's name whole."""
     name, colon, generation = text.rpartition(":")

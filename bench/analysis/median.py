@@ -10,8 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binom
-
 FEWEST_FOR_INTERVAL = 5
 CONFIDENCE = 0.95
 
@@ -38,8 +36,12 @@ def median_interval(values: Sequence[float]) -> Interval | None:
     n = len(values)
     if n < FEWEST_FOR_INTERVAL:
         return None
-    rank = max(int(binom.ppf((1 - CONFIDENCE) / 2, n, 0.5)), 1)
-    coverage = 1 - 2 * float(binom.cdf(rank - 1, n, 0.5))
+    from scipy.special import bdtr  # the binomial distribution; takes a moment to import
+
+    rank = 1
+    while 1 - 2 * bdtr(rank, n, 0.5) >= CONFIDENCE:
+        rank += 1
+    coverage = 1 - 2 * float(bdtr(rank - 1, n, 0.5))
     ordered = sorted(values)
     return Interval(ordered[rank - 1], ordered[n - rank], coverage)
 

@@ -2,15 +2,18 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.commands.console import console_of
+from bench.commands.figures import write_figures
 
 if TYPE_CHECKING:
     from bench.analysis.comparison import Comparison
+    from bench.report.figures.figure import Figure
 
 EXIT_CODES: Mapping[str, int] = {
     "better": 0,
@@ -34,6 +37,8 @@ GRAVEST_FIRST = (3, 4, 5, 0)
               help="The stage to compare. Default: the first steady one.")  # fmt: skip
 @click.option("--noise", multiple=True, metavar="RUN",
               help="A further run of BASELINE's system, for the margin; may be given again.")  # fmt: skip
+@click.option("--figures", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Draw the sides over each other, into DIR, as SVG and PNG.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Compare runs that differ in more than their figures.")
 @click.pass_obj
 def compare(
@@ -44,6 +49,7 @@ def compare(
     between: tuple[str, ...],
     phase: str | None,
     noise: tuple[str, ...],
+    figures: Path | None,
     force: bool,
 ) -> None:
     """Set each CONTENDER beside BASELINE, figure by figure, with a verdict.
@@ -58,7 +64,7 @@ def compare(
     Example:
       bench compare 20260102-0304 latest
       bench compare 20260102-0304 latest --between version --format markdown
-      bench compare latest:monolith latest:sharded
+      bench compare latest:monolith latest:sharded --figures figures/
       bench compare old/summary.csv new/summary.csv
     """
     from bench.analysis.comparability import DIMENSIONS
@@ -72,9 +78,29 @@ def compare(
     comparisons = [
         set_beside(one, other, between=named, force=force, phase=phase, noise=more) for other in others
     ]
+    drawn = _drawn(results, [baseline, *contenders], comparisons) if figures is not None else []
     _show(comparisons, form)
+    if figures is not None:
+        write_figures(drawn, figures)
     codes = {EXIT_CODES[comparison.word] for comparison in comparisons}
     sys.exit(next(code for code in GRAVEST_FIRST if code in codes))
+
+
+def _drawn(results: Path, texts: Sequence[str], comparisons: "Sequence[Comparison]") -> "list[Figure]":
+    """Of each two that were compared, their latencies by percentile and their course, one over the other."""
+    from bench.report.figures.comparison import Side, overlaid_percentiles, overlaid_timeline
+    from bench.sides import folder_of
+
+    evidence = {folder.path.name: folder.evidence() for folder in (folder_of(results, t) for t in texts)}
+    figures: list[Figure] = []
+    for pair in (pair for comparison in comparisons for pair in comparison.pairs):
+        compared = (pair.baseline, pair.contender)
+        sides = [Side(one.label, evidence[one.run], one.generation) for one in compared]
+        figures += [
+            replace(figure, name=f"{len(figures) // 2 + 1}-{pair.contender.generation}-{figure.name}")
+            for figure in (overlaid_percentiles(sides), overlaid_timeline(sides))
+        ]
+    return figures
 
 
 def _show(comparisons: "Sequence[Comparison]", form: str) -> None:

@@ -1,7 +1,7 @@
 """`bench report`: a run folder analysed again, shown, and made into a page."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.commands.console import short
+from bench.commands.figures import write, write_figures
 from bench.commands.showing import analysed, show_analysis, show_capacity_of
 from bench.errors import MachineError, UserError
 
@@ -48,7 +49,7 @@ def report(results: Path, run: str, html: Path | None, figures: Path | None, as_
             )
         show_capacity_of(folder)
         if figures is not None:
-            _write_figures([_load_figure(folder)], figures)
+            write_figures([_load_figure(folder)], figures)
         return
     if as_json:
         from bench.report.machine import to_json
@@ -66,10 +67,10 @@ def report(results: Path, run: str, html: Path | None, figures: Path | None, as_
     if html is None:
         html = folder.write_report(page)
     else:
-        _write(html, page.encode())
+        write(html, page.encode())
     click.echo(f"page: {short(html)}")
     if figures is not None:
-        _write_figures(drawn.figures, figures)
+        write_figures(drawn.figures, figures)
 
 
 @contextmanager
@@ -100,26 +101,3 @@ def _load_figure(folder: "RunFolder") -> "Figure | None":
     return against_load(
         of_search(folder.capacity_trials()), "Each point is one trial of the search for capacity."
     )
-
-
-def _write_figures(figures: "Sequence[Figure | None]", into: Path) -> None:
-    from bench.report.figures.static import drawn
-
-    try:
-        into.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{into}: {error.strerror}: expected a folder to write figures into") from error
-    with click.progressbar(
-        [one for one in figures if one is not None], label="figures", show_pos=True, file=sys.stderr
-    ) as given:
-        for figure in given:
-            _write(into / f"{figure.name}.svg", drawn(figure, "svg"))
-            _write(into / f"{figure.name}.png", drawn(figure, "png"))
-    click.echo(f"figures: {short(into)}")
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}: expected a file to write") from error

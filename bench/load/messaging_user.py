@@ -168,11 +168,11 @@ class _Lead:
 
     def _stop(self, **_: Any) -> None:
         """Let what was asked be answered, while the people are still there, and write all down."""
+        if self._leading is not None:
+            self._leading.kill()  # first, for it goes by the crew
         crew, self._crew = self._crew, None
         if crew is None:
             return
-        if self._leading is not None:
-            self._leading.kill()
         troubles = [*crew.state().failures, *crew.lost_workers]
         crew.cease()
         drained = Drained(False, "; ".join(troubles)) if troubles else self._drain(crew)

@@ -42,7 +42,8 @@ class Host:
             if total > 0:
                 yield Reading("host", "steal_ratio", (cpu.steal - then.steal) / total, "")
                 idle = cpu.idle + cpu.iowait - then.idle - then.iowait
-                yield Reading("host", "busy_ratio", 1 - idle / total, "")
+                busy_ratio = min(max(1 - idle / total, 0.0), 1.0)  # the sums round
+                yield Reading("host", "busy_ratio", busy_ratio, "")
             if now_s > then_s:
                 switched_per_s = (switches - switches_then) / (now_s - then_s)
                 yield Reading("host", "context_switches_per_s", switched_per_s, "1/s")

@@ -155,3 +155,20 @@ def test_a_table_is_printed_or_written(root: Path, tmp_path: Path) -> None:
     assert written.exit_code == 0, written.output
     assert (tmp_path / "out" / "summary.csv").exists()
     assert bench(root, "export", run, "--format", "csv", "--to", "-").exit_code == 2
+
+
+def test_figures_lay_the_sides_over_each_other_and_need_run_folders(root: Path, tmp_path: Path) -> None:
+    into = tmp_path / "figures"
+    done = bench(root, "compare", named(root, "base"), named(root, "slower"), "--figures", str(into))
+    assert done.exit_code == 3, done.output
+    names = sorted(path.name for path in into.iterdir())
+    assert len(names) % 4 == 0
+    assert {name.split("-", 2)[2] for name in names} == {
+        f"compared-{what}.{form}" for what in ("percentiles", "timeline") for form in ("svg", "png")
+    }
+    drawn = (into / names[1]).read_text()
+    assert drawn.startswith("<svg")
+    csv_alone = str(root / named(root, "base") / "summary.csv")
+    refused = bench(root, "compare", csv_alone, csv_alone, "--figures", str(into))
+    assert refused.exit_code == 2
+    assert "holds no histograms" in refused.output
