@@ -251,7 +251,7 @@ async def test_a_shard_whose_primary_is_slow_and_an_hour_ahead_loses_nothing(tmp
         "sharded",
         {"kind": "slow", "target": node, "at": "1500ms", "duration": "1s", "latency": "30ms"},
         {"kind": "clock_jump", "target": node, "at": "3s", "duration": "2500ms", "by": "1h"},
-        load="5s",
+        load="8s",
     )
     async with up(plan, tmp_path) as deployment:
         complete(await under_load(plan, deployment, tmp_path))
