@@ -28,6 +28,8 @@ ENDED_WELL = ATTEMPTED | ACKNOWLEDGED | DELIVERED
 BLOCK = 4_096
 FEW_OPEN = 256
 """Of a whole block, from which on the ids of those that have ended well are let go."""
+YOUNG_BLOCKS = 32
+"""So many of the latest keep their ids however many are open; of an older one FEW_OPEN at the most."""
 MOST_NAMED = 10_000
 """Findings of each kind that are named; all are counted."""
 
@@ -267,9 +269,13 @@ class Ledger:
         return names[sequence & 4095] if isinstance(names, list) else names.get(sequence & 4095, default)
 
     def _let_names_go(self, number: int, open_at: Sequence[int]) -> None:
+        """Keep the ids of the open ones alone. Some of those had ended well, and came again since."""
         names = self._names[number]
-        if len(open_at) <= FEW_OPEN and len(names) > len(open_at):
-            self._names[number] = {at: names[at] for at in open_at}
+        if isinstance(names, dict):
+            if len(names) > len(open_at):
+                self._names[number] = {at: names[at] for at in open_at if at in names}
+        elif len(open_at) <= FEW_OPEN or number < (self._next >> 12) - YOUNG_BLOCKS:
+            self._names[number] = {at: names[at] for at in open_at[:FEW_OPEN]}
 
     def _findings(self, generation: str, trial: int) -> Iterator[AuditFindingRow]:
         """All that are named, in no order."""
@@ -304,7 +310,10 @@ class Ledger:
             lost_at = np.flatnonzero((flags & (ACKNOWLEDGED | DELIVERED)) == ACKNOWLEDGED)[:left].tolist()
             left -= len(lost_at)
             for at in lost_at:
-                text, sequence = self._names[number][at], number * BLOCK + at
+                sequence = number * BLOCK + at
+                text = self._name(sequence, "")
+                if not text:  # one of too many in an old block: counted, and not named
+                    continue
                 sender, target = self._who(text)
                 yield _Noted(
                     "lost", text, sequence, sender, target, self._unreached(sequence, sender, target)

@@ -2,7 +2,7 @@ import pytest
 
 from bench.load.audit import Audit
 from bench.load.drain import Drained
-from bench.load.ledger import BLOCK, Ledger
+from bench.load.ledger import BLOCK, FEW_OPEN, YOUNG_BLOCKS, Ledger
 from bench.load.message_id import MessageId, conversation, crc_of, group_conversation
 from bench.records import AuditRow
 
@@ -312,3 +312,28 @@ def test_a_defect_that_is_handed_on_is_named_by_its_producer() -> None:
     assert [(kind, name) for kind, name, _ in named(here)] == [
         ("corrupt", text), ("corrupt", text), ("duplicated", text)
     ]  # fmt: skip
+
+
+def test_one_that_comes_again_when_its_id_was_let_go_is_counted_and_tidied_as_any_other() -> None:
+    ledger = ledger_of()
+    texts = attempted(ledger, 2 * BLOCK)
+    for sequence, text in enumerate(texts):
+        ledger.acknowledge(sequence)
+        if sequence != 7:
+            arrive(ledger, text)
+    ledger.tidy()
+    arrive(ledger, texts[9])  # its server died before it knew that this one had arrived
+    ledger.tidy()
+    ledger.tidy()
+    assert named(ledger) == [("lost", texts[7], ""), ("duplicated", texts[9], "sent once by its client")]
+    assert (whole(ledger).lost, whole(ledger).duplicated) == (1, 1)
+
+
+def test_where_nothing_is_ever_delivered_all_losses_are_counted_and_the_ids_of_few_kept() -> None:
+    ledger = ledger_of()
+    blocks = YOUNG_BLOCKS + 3
+    for sequence, _ in enumerate(attempted(ledger, blocks * BLOCK)):
+        ledger.acknowledge(sequence)
+    ledger.tidy()
+    assert sum(map(len, ledger._names)) <= (YOUNG_BLOCKS + 1) * BLOCK + 3 * FEW_OPEN
+    assert whole(ledger).lost == blocks * BLOCK
