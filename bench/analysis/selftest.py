@@ -101,7 +101,7 @@ def of_outage(evidence: Evidence, bin_width_s: float) -> Check:
         f"{lasted_s:.2f} s ± {bin_width_s:.2f} s, a bin",
         _recovered(rows),
         found is not None
-        and lasted_s >= OUTAGE_S
+        and lasted_s >= OUTAGE_S - bin_width_s / 10  # moments are told in ms
         and math.isclose(found, lasted_s, abs_tol=bin_width_s + 1e-9),
     )
 
