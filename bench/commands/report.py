@@ -47,9 +47,15 @@ def report(results: Path, run: str, html: Path | None, figures: Path | None, as_
             raise UserError(
                 "--json: a search's figures are in its folder, in capacity.csv and capacity_trials.csv"
             )
-        show_capacity_of(folder)
+        with _drawing_script() as script:
+            answers, figure = show_capacity_of(folder), _load_figure(folder)
+            from bench.report.page.search import search_document
+
+            trials = folder.capacity_trials()
+            page = search_document(folder.manifest(), folder.plan(), answers, trials, figure, script())
+        _keep(folder, page, html)
         if figures is not None:
-            write_figures([_load_figure(folder)], figures)
+            write_figures([figure], figures)
         return
     if as_json:
         from bench.report.machine import to_json
@@ -64,13 +70,18 @@ def report(results: Path, run: str, html: Path | None, figures: Path | None, as_
         drawn = drawing(analysis, evidence)
         page = document(analysis, evidence, drawn, script())
     show_analysis(analysis, evidence, folder)
+    _keep(folder, page, html)
+    if figures is not None:
+        write_figures(drawn.figures, figures)
+
+
+def _keep(folder: "RunFolder", page: str, html: Path | None) -> None:
+    """Write the page where it is asked for, or into the run's folder, and say where."""
     if html is None:
         html = folder.write_report(page)
     else:
         write(html, page.encode())
     click.echo(f"page: {short(html)}")
-    if figures is not None:
-        write_figures(drawn.figures, figures)
 
 
 @contextmanager

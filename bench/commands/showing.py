@@ -17,6 +17,7 @@ from bench.project import PROJECT
 if TYPE_CHECKING:
     from bench.analysis.analyse import Analysis
     from bench.evidence import Evidence, PublishedRow
+    from bench.records import CapacityRow
     from bench.results import RunFolder
 
 
@@ -88,8 +89,8 @@ def _show_sweep(
     console_of().print(shown, crop=False)
 
 
-def show_capacity_of(folder: "RunFolder") -> None:
-    """Analyse the search in `folder`, keep what was made of it there, and show it."""
+def show_capacity_of(folder: "RunFolder") -> "Sequence[CapacityRow]":
+    """Analyse the search in `folder`, keep what was made of it there, and show it; the answers."""
     from bench.analysis.capacity import Search, answers
     from bench.plan import client_kind
     from bench.report.capacity import show_capacity
@@ -103,6 +104,7 @@ def show_capacity_of(folder: "RunFolder") -> None:
     ]
     folder.write_capacity(found)
     console_of().print(show_capacity(manifest, search, found, trials, short(folder.path)), crop=False)
+    return found
 
 
 def _folders(results: Path) -> "list[RunFolder]":

@@ -53,7 +53,11 @@ def show_capacity(
     if not answers:
         parts.append(Text("No trial was measured."))
     else:
-        parts += [_intervals(answers), *_latencies(trials), *_notes(search, answers, trials)]
+        parts += [_intervals(answers), *_latencies(trials), Text("\nNotes", style="bold")]
+        parts += [
+            Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    "))
+            for text in notes(search, answers, trials)
+        ]
     if folder is not None:
         parts += [Text(), Whole(str(folder))]
     return Group(*parts)
@@ -103,9 +107,10 @@ def _latencies(trials: Sequence[CapacityTrialRow]) -> list[RenderableType]:
     return [Text(), table]
 
 
-def _notes(
+def notes(
     search: Search, answers: Sequence[CapacityRow], trials: Sequence[CapacityTrialRow]
-) -> list[RenderableType]:
+) -> Sequence[str]:
+    """What must be said beside the answers, in sentences."""
     goals: dict[tuple[str, str], list[str]] = {}
     for row in answers:
         if row.note:
@@ -126,7 +131,4 @@ def _notes(
         f"A goal is met where at least {search.share * 100:g} % of what was offered was acknowledged in "
         "time, nothing was lost, and the backlog did not grow. One machine: no cluster's capacity."
     )
-    return [
-        Text("\nNotes", style="bold"),
-        *(Text(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")) for text in said),
-    ]
+    return said

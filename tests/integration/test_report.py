@@ -12,6 +12,7 @@ from bench.cli import main
 from bench.results import RunFolder
 from tests.unit.analysis.synthetic import Outage, Scripted, evidence
 from tests.unit.analysis.test_analyse import write
+from tests.unit.test_claims import search
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,13 @@ def test_a_place_that_cannot_be_written_to_is_one_line(folder: Path, tmp_path: P
     said = report(str(folder), "--html", str(tmp_path / "nowhere" / "page.html"))
     assert said.exit_code == 2
     assert said.stderr.splitlines()[-1].startswith(f"bench: {tmp_path / 'nowhere' / 'page.html'}: ")
+
+
+def test_a_search_for_capacity_is_a_page_too(tmp_path: Path) -> None:
+    said = report(str(search(tmp_path).path), "--figures", str(tmp_path / "figures"))
+    assert said.exit_code == 0, said.output
+    (written,) = tmp_path.glob("*/report.html")
+    page = written.read_text()
+    assert "5,880" in page
+    assert "all goals met" in page
+    assert "4 goals missed" in page

@@ -5,13 +5,15 @@ page's own policy (CSP) forbids every request, so that nothing in it could make 
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from bench.analysis.analyse import Analysis
 from bench.evidence import Evidence
+from bench.manifest import Manifest
 from bench.report.figures.drawing import Drawing
 from bench.report.figures.figure import Figure
 from bench.report.figures.palette import config
@@ -32,14 +34,16 @@ from bench.report.terminal import sections
 
 def document(analysis: Analysis, evidence: Evidence, drawing: Drawing, script: str) -> str:
     """The page. `script` is the JavaScript that draws figures (figures/static.py)."""
-    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     names = [headline.generation for headline in analysis.headlines]
-    return template.from_string(_text("page.html")).render(
+    return laid_out(
+        "page.html",
+        analysis.manifest,
+        evidence.plan,
+        drawing.figures,
+        script,
+        trials_planned=analysis.trials_planned,
         analysis=analysis,
-        manifest=analysis.manifest,
-        description=str(evidence.plan.get("description", "")),
         names=names,
-        ending=_ending(analysis),
         summary=summary(analysis),
         published=published(analysis),
         recovery=recovery(analysis),
@@ -51,12 +55,38 @@ def document(analysis: Analysis, evidence: Evidence, drawing: Drawing, script: s
         workload=workload(evidence),
         stages=planned_stages(evidence),
         planned_faults=planned_faults(evidence),
-        environment=environment(analysis),
-        plan=json.dumps(evidence.plan, indent=1, ensure_ascii=False),
+    )
+
+
+def laid_out(
+    template: str,
+    manifest: Manifest,
+    plan: Mapping[str, Any],
+    figures: Sequence[Figure],
+    script: str,
+    *,
+    trials_planned: int | None = None,
+    **content: Any,
+) -> str:
+    """A page of this layout: `template` fills it with `content`."""
+    templates = Environment(
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return templates.get_template(template).render(
+        manifest=manifest,
+        description=str(plan.get("description", "")),
+        ending=_ending(manifest, trials_planned),
+        environment=environment(manifest),
+        plan=json.dumps(plan, indent=1, ensure_ascii=False),
         style=_text("page.css"),
         behaviour=_text("page.js"),
         script=script.replace("</script", "<\\/script").replace("<!--", "<\\!--"),
-        data=inert(_data(drawing.figures)),
+        data=inert(_data(figures)),
+        **content,
     )
 
 
@@ -66,7 +96,7 @@ def inert(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _data(figures: tuple[Figure, ...]) -> dict[str, Any]:
+def _data(figures: Sequence[Figure]) -> dict[str, Any]:
     return {
         "config": {"light": config("light"), "dark": config("dark")},
         "figures": {
@@ -76,12 +106,11 @@ def _data(figures: tuple[Figure, ...]) -> dict[str, Any]:
     }
 
 
-def _ending(analysis: Analysis) -> str:
-    manifest = analysis.manifest
+def _ending(manifest: Manifest, trials_planned: int | None) -> str:
     if manifest.ended == "complete":
         return ""
     said = {"interrupted": "Interrupted", "failed": "Failed", "running": "Not ended"}[manifest.ended]
-    planned = "" if analysis.trials_planned is None else f" of {analysis.trials_planned}"
+    planned = "" if trials_planned is None else f" of {trials_planned}"
     kept = f"{len(manifest.trials)}{planned} trials kept"
     reached = manifest.reached or "nothing was reached"
     return f"{said}: {reached} ({kept}). {manifest.error or ''}".strip()

@@ -9,6 +9,7 @@ import numpy as np
 from bench.analysis.analyse import Analysis
 from bench.analysis.planned import stages
 from bench.evidence import Evidence
+from bench.manifest import Manifest
 from bench.report.format import MISSING, count, number, seconds, share, times
 from bench.report.recovery import COLUMNS as RECOVERY_COLUMNS
 from bench.report.recovery import cells, name_of
@@ -226,20 +227,20 @@ def planned_faults(evidence: Evidence) -> Grid:
     return Grid(("generation and trial", "fault", "node", "injected at", "healed"), tuple(lines))
 
 
-def environment(analysis: Analysis) -> Grid:
+def environment(manifest: Manifest) -> Grid:
     """Machine and versions."""
-    host = analysis.manifest.host
+    host = manifest.host
     said = (
         ("processor", f"{host.cpu_model}, {host.cores} cores"),
         ("memory", f"{host.memory_bytes / 2**30:.1f} GiB"),
         ("system", f"{host.os}, kernel {host.kernel}"),
         ("fingerprint", host.fingerprint),
-        *((name, version) for name, version in analysis.manifest.versions.items()),
+        *((name, version) for name, version in manifest.versions.items()),
         *(
             (f"generator's ceiling, {name}", f"{number(rate)} 1/s")
-            for name, rate in analysis.manifest.ceilings_per_s.items()
+            for name, rate in manifest.ceilings_per_s.items()
         ),
-        ("plan digest", analysis.manifest.plan_digest),
+        ("plan digest", manifest.plan_digest),
     )
     return Grid(("", ""), tuple(Line(name, (value,)) for name, value in said))
 
