@@ -343,7 +343,7 @@ def test_a_harness_killed_in_the_middle_of_a_partition_leaves_nothing_and_the_ne
         running.send_signal(signal.SIGKILL)
         running.wait()
     assert bench.wait_gone(5) == {}, "neither a child nor a stopped process"
-    assert still_there(namespaces) == set()
+    wait_until(lambda: not still_there(namespaces))  # who is dying has no environment, and is there still
 
     def trace() -> str:
         return said_by(require("ip"), "link") + said_by(require("losetup"), "--list")
