@@ -14,9 +14,10 @@ setup:  ## the virtual environment and the system packages
 bench: setup  ## run the quick profile on all three generations and show the result
 	@$(BIN)/bench run profiles/quick.yaml
 
-test: setup lint  ## lint, unit, integration and end-to-end tests
+test:  ## lint, unit, integration and end-to-end tests
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 	@$(BIN)/bench doctor --install --quiet --for tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest tests/integration tests/e2e
 
 lint: setup  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
