@@ -22,7 +22,7 @@ async def test_a_calibration_is_found_kept_and_found_again(tmp_path: Path, monke
             PROJECT,
             watcher,
             lambda _, rung: tried.append(rung),
-            offer_s=0.5,
+            offer_s=1.0,
             first_per_s=4_000.0,
         )
     assert calibrating.known(tmp_path, PROJECT, "xmpp") == found
