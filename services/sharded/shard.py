@@ -196,9 +196,9 @@ class Shard:
             state = self.state
             if not await self._promotable():  # no longer: the replica has been lost meanwhile
                 return False
-            self._log("decided", target=new.node)
+            self._log("decided", target=new.node, old=old.node)
             fork = await new.take_all(timeout_s=APPLY_RELAY_LOG_S)
-            self._log("replayed", target=new.node, commits=fork)
+            self._log("replayed", target=new.node, old=old.node, commits=fork)
             self._put(
                 state.changed(
                     epoch=state.epoch + 1,

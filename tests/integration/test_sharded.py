@@ -99,6 +99,7 @@ def test_a_killed_primary_is_replaced_and_no_acknowledged_message_is_lost(sharde
         (decided,), (replayed,) = (log_events(sharded, "failover", step) for step in ("decided", "replayed"))
         assert decided["t_ns"] < replayed["t_ns"] < promoted["t_ns"]
         assert (promoted["target"], promoted["epoch"]) == ("shard-0-replica", 2)
+        assert {event["old"] for event in (decided, replayed, promoted)} == {"shard-0-primary"}
 
         sharded.restart("shard-0-primary")
         until(lambda: [e for e in log_events(sharded, "failover", "redundant") if e["epoch"] == 2])

@@ -75,6 +75,16 @@ def test_steps_of_overlapping_faults_do_not_mix() -> None:
     ]  # fmt: skip
 
 
+def test_who_is_promoted_may_have_been_at_fault_before() -> None:
+    events = [
+        said(24.0, "decided", target="shard-0-replica", old="shard-0-primary"),
+        said(34.0, "decided", target="shard-0-primary", old="shard-0-replica"),  # the other way round
+    ]
+    given = evidence(replace(KILLED, injected_s=[21.0, 33.0], healed_s=[None, None], events=events))
+    given.faults.loc[given.faults["fault"] == 2, "node"] = "shard-0-replica"
+    assert [(fault, at) for fault, _, at, *_ in told(given)] == [(1, 3.0), (2, 1.0)]
+
+
 @pytest.mark.parametrize("kind", ["kill", "stop"])
 def test_the_operators_part_is_in_a_recovery_that_waited_for_the_operator(kind: str) -> None:
     waited = Scripted(
