@@ -162,7 +162,9 @@ def test_the_same_figures_come_from_a_copy_of_the_folder(
     assert done.returncode == 0, done.stderr
     for name in ("summary.csv", "recovery.csv", "recovery_phases.csv", "trials.csv"):
         assert (copy / name).read_text() == (folder / name).read_text()
-    assert done.stdout.replace(str(copy), "") in river[1].replace(str(folder), "")
+    shown, _, page = done.stdout.rpartition("\npage: ")
+    assert shown.replace(str(copy), "") in river[1].replace(str(folder), "")
+    assert Path(page.strip()) == copy / "report.html"
 
 
 def test_a_run_compares_with_itself_as_equal_and_only_descriptively(

@@ -98,5 +98,4 @@ def test_every_local_kind_strikes_heals_and_loses_no_acknowledged_message(tmp_pa
     assert rows[1].detail == f"{CLIENTS} connections dropped"
     # How often depends on how far a start has come, on a busy machine, when the next fault strikes.
     assert {"started", "stopped", "replayed"} <= set(events)
-    assert audit.resent > 0
     assert (audit.phase, audit.lost, audit.verdict) == ("all", 0, "complete"), audit
