@@ -19,7 +19,7 @@ from bench.report.figures.figure import (
     up,
     zoom,
 )
-from bench.report.figures.over_time import ended, faults, hover, shade
+from bench.report.figures.over_time import ended, faults, hover, limit, shade, steps
 from bench.report.format import seconds
 
 BEFORE_S, AFTER_S, LEAST_AFTER_S = 8.0, 12.0, 20.0
@@ -144,22 +144,14 @@ def _moments() -> Spec:
 
 
 def _rate() -> Spec:
-    x = moment("t")
     return over(
         "Sends per second: offered dashed, goodput solid",
         120,
         [
             *faults(),
             _moments(),
-            layer(
-                "time",
-                {"type": "line", "interpolate": "step-after", "style": "offered"},
-                x=x,
-                y=up("offered"),
-            ),
-            layer(
-                "time", {"type": "line", "interpolate": "step-after", "style": "goodput"}, x=x, y=up("good")
-            ),
+            steps("line", "offered", up("offered")),
+            steps("line", "goodput", up("good")),
             hover(
                 "time",
                 {"offered": "offered, 1/s", "good": "goodput, 1/s", "p95": "p95, ms", "backlog": "backlog"},
@@ -176,26 +168,8 @@ def _latency(rows: Sequence[Spec], slo_ms: float) -> Spec:
         [
             *faults(),
             _moments(),
-            layer("limit", {"type": "rule", "style": "limit"}, y=up("ms", scale=scale, axis=DECADES)),
-            layer(
-                "limit",
-                {
-                    "type": "text",
-                    "style": "limit-name",
-                    "align": "right",
-                    "baseline": "bottom",
-                    "x": "width",
-                    "dy": -3,
-                },
-                y=up("ms", scale=scale, axis=DECADES),
-                text={"field": "name", "type": "nominal"},
-            ),
-            layer(
-                "time",
-                {"type": "line", "interpolate": "step-after", "style": "p95"},
-                x=moment("t"),
-                y=up("p95", scale=scale, axis=DECADES),
-            ),
+            *limit(scale),
+            steps("line", "p95", up("p95", scale=scale, axis=DECADES)),
             hover(
                 "time",
                 {"p95": "p95, ms", "offered": "offered, 1/s", "good": "goodput, 1/s", "backlog": "backlog"},
@@ -205,25 +179,14 @@ def _latency(rows: Sequence[Spec], slo_ms: float) -> Spec:
 
 
 def _backlog() -> Spec:
-    x = moment("t")
     return over(
         "Backlog: messages attempted and not yet acknowledged",
         100,
         [
             *faults(),
             _moments(),
-            layer(
-                "time",
-                {"type": "area", "interpolate": "step-after", "style": "backlog-area"},
-                x=x,
-                y=up("backlog"),
-            ),
-            layer(
-                "time",
-                {"type": "line", "interpolate": "step-after", "style": "backlog"},
-                x=x,
-                y=up("backlog"),
-            ),
+            steps("area", "backlog-area", up("backlog")),
+            steps("line", "backlog", up("backlog")),
             hover(
                 "time",
                 {"backlog": "backlog", "offered": "offered, 1/s", "good": "goodput, 1/s", "p95": "p95, ms"},

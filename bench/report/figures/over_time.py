@@ -1,6 +1,7 @@
 """Throughput and latency of one generation over a whole trial, its faults shaded."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from bench.analysis.planned import Stage
 from bench.analysis.series import Floats, Series, Span, over_trials
@@ -79,8 +80,23 @@ def faults() -> list[Spec]:
     ]
 
 
+def steps(kind: Literal["line", "area"], style: str, y: Spec, **more: Any) -> Spec:
+    """What was measured in each window, as a stair: `kind` of mark, its `style`, and what is up its side."""
+    mark = {"type": kind, "interpolate": "step-after", "style": style}
+    return layer("time", mark, x=moment("t"), y=y, **more)
+
+
+def limit(scale: Spec) -> list[Spec]:
+    """The layers of `limit`: a line across, with its name at the right, on an axis of that scale."""
+    y = up("ms", scale=scale, axis=DECADES)
+    named = {"type": "text", "style": "limit-name", "align": "right", "baseline": "bottom"}
+    return [
+        layer("limit", {"type": "rule", "style": "limit"}, y=y),
+        layer("limit", {**named, "x": "width", "dy": -3}, y=y, text={"field": "name", "type": "nominal"}),
+    ]
+
+
 def _rate(stages: Sequence[Stage]) -> Spec:
-    x = moment("t")
     return over(
         "Throughput, sends per second: offered dashed, goodput solid",
         170,
@@ -101,22 +117,9 @@ def _rate(stages: Sequence[Stage]) -> Spec:
                 x=moment("t"),
                 text={"field": "name", "type": "nominal"},
             ),
-            layer(
-                "time",
-                {"type": "area", "interpolate": "step-after", "style": "goodput-range"},
-                x=x,
-                y=up("good_low"),
-                y2={"field": "good_high"},
-            ),
-            layer(
-                "time",
-                {"type": "line", "interpolate": "step-after", "style": "offered"},
-                x=x,
-                y=up("offered"),
-            ),
-            layer(
-                "time", {"type": "line", "interpolate": "step-after", "style": "goodput"}, x=x, y=up("good")
-            ),
+            steps("area", "goodput-range", up("good_low"), y2={"field": "good_high"}),
+            steps("line", "offered", up("offered")),
+            steps("line", "goodput", up("good")),
             hover(
                 "time",
                 {"offered": "offered, 1/s", "good": "goodput, 1/s", "p50": "p50, ms", "p95": "p95, ms"},
@@ -126,7 +129,6 @@ def _rate(stages: Sequence[Stage]) -> Spec:
 
 
 def _latency(rows: Sequence[Spec], slo_ms: float) -> Spec:
-    x = moment("t")
     values = [row[key] for row in rows for key in ("p50", "p95", "p95_low", "p95_high")]
     scale = logarithmic([*values, slo_ms])
     return over(
@@ -134,39 +136,10 @@ def _latency(rows: Sequence[Spec], slo_ms: float) -> Spec:
         190,
         [
             *faults(),
-            layer("limit", {"type": "rule", "style": "limit"}, y=up("ms", scale=scale, axis=DECADES)),
-            layer(
-                "limit",
-                {
-                    "type": "text",
-                    "style": "limit-name",
-                    "align": "right",
-                    "baseline": "bottom",
-                    "x": "width",
-                    "dy": -3,
-                },
-                y=up("ms", scale=scale, axis=DECADES),
-                text={"field": "name", "type": "nominal"},
-            ),
-            layer(
-                "time",
-                {"type": "area", "interpolate": "step-after", "style": "p95-range"},
-                x=x,
-                y=up("p95_low", scale=scale, axis=DECADES),
-                y2={"field": "p95_high"},
-            ),
-            layer(
-                "time",
-                {"type": "line", "interpolate": "step-after", "style": "p50"},
-                x=x,
-                y=up("p50", scale=scale, axis=DECADES),
-            ),
-            layer(
-                "time",
-                {"type": "line", "interpolate": "step-after", "style": "p95"},
-                x=x,
-                y=up("p95", scale=scale, axis=DECADES),
-            ),
+            *limit(scale),
+            steps("area", "p95-range", up("p95_low", scale=scale, axis=DECADES), y2={"field": "p95_high"}),
+            steps("line", "p50", up("p50", scale=scale, axis=DECADES)),
+            steps("line", "p95", up("p95", scale=scale, axis=DECADES)),
             hover(
                 "time",
                 {"p50": "p50, ms", "p95": "p95, ms", "offered": "offered, 1/s", "good": "goodput, 1/s"},

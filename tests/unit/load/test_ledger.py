@@ -20,6 +20,17 @@ def attempted(ledger: Ledger, count: int, first: int = 0) -> list[str]:
     return [ledger.attempt(first + i, 1, 2, 1000 * i, crc_of("hello"), False) for i in range(count)]
 
 
+def all_well_but(ledger: Ledger, lost: int) -> list[str]:
+    """Two blocks' ids, acknowledged and delivered but for one that was only acknowledged, and tidied."""
+    texts = attempted(ledger, 2 * BLOCK)
+    for sequence, text in enumerate(texts):
+        ledger.acknowledge(sequence)
+        if sequence != lost:
+            arrive(ledger, text)
+    ledger.tidy()
+    return texts
+
+
 def in_group(ledger: Ledger, sequence: int) -> str:
     return ledger.attempt(sequence, 1, 0, 1000, crc_of("hello"), True)
 
@@ -288,12 +299,7 @@ def test_a_lost_message_to_a_group_names_whom_it_did_not_reach() -> None:
 
 def test_what_has_not_ended_well_is_named_though_its_neighbours_are_long_gone() -> None:
     ledger = ledger_of()
-    texts = attempted(ledger, 2 * BLOCK)
-    for sequence, text in enumerate(texts):
-        ledger.acknowledge(sequence)
-        if sequence != 7:
-            arrive(ledger, text)
-    ledger.tidy()
+    texts = all_well_but(ledger, 7)
     assert sum(len(names) for names in ledger._names) == 1
     assert named(ledger) == [("lost", texts[7], "")]
     arrive(ledger, texts[7])
@@ -316,12 +322,7 @@ def test_a_defect_that_is_handed_on_is_named_by_its_producer() -> None:
 
 def test_one_that_comes_again_when_its_id_was_let_go_is_counted_and_tidied_as_any_other() -> None:
     ledger = ledger_of()
-    texts = attempted(ledger, 2 * BLOCK)
-    for sequence, text in enumerate(texts):
-        ledger.acknowledge(sequence)
-        if sequence != 7:
-            arrive(ledger, text)
-    ledger.tidy()
+    texts = all_well_but(ledger, 7)
     arrive(ledger, texts[9])  # its server died before it knew that this one had arrived
     ledger.tidy()
     ledger.tidy()
