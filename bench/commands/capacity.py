@@ -1,6 +1,5 @@
 """`bench capacity`: the rates that generations can carry."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.commands.console import console_of
-from bench.commands.driving import drive
+from bench.commands.driving import ended_by
 from bench.commands.options import crew_of, duration, refuse_impossible
 from bench.commands.showing import names, show_and_end
-from bench.errors import BenchError, UserError
+from bench.errors import UserError
 from bench.project import PROJECT
 
 if TYPE_CHECKING:
@@ -54,24 +53,18 @@ def capacity(
     ceilings_per_s = calibrating.ceilings(plan, results, PROJECT)
     refuse_impossible(plan, profile, {}, crew_of(plan, 0, 0, ""))
     before = names(results)
-    error: BaseException | None = None
     with SearchProgress(console_of()) as watcher:
-        try:
-            drive(
-                search_capacity(
-                    plan,
-                    search,
-                    results,
-                    PROJECT,
-                    watcher,
-                    lambda row, bounds: watcher.result(trial_line(search, row, bounds)),
-                    ceilings_per_s,
-                )
+        error = ended_by(
+            search_capacity(
+                plan,
+                search,
+                results,
+                PROJECT,
+                watcher,
+                lambda row, bounds: watcher.result(trial_line(search, row, bounds)),
+                ceilings_per_s,
             )
-        except (KeyboardInterrupt, asyncio.CancelledError, BenchError) as caught:
-            error = caught
-        except ExceptionGroup as group:
-            error = group.exceptions[0]
+        )
     show_and_end(results, before, error)
 
 

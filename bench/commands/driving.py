@@ -5,6 +5,8 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from bench.errors import BenchError
+
 INTERRUPTED = 130
 
 
@@ -19,3 +21,14 @@ def drive(work: Coroutine[Any, Any, Any]) -> None:
         await work
 
     asyncio.run(guarded())
+
+
+def ended_by(work: Coroutine[Any, Any, Any]) -> BaseException | None:
+    """Drive it; what ended it early, an interrupt or an error, for whoever shows first what was measured."""
+    try:
+        drive(work)
+    except (KeyboardInterrupt, asyncio.CancelledError, BenchError) as error:
+        return error
+    except ExceptionGroup as group:
+        return group.exceptions[0]
+    return None

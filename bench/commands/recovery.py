@@ -1,6 +1,5 @@
 """`bench recovery`: how long recovery takes, by how much there is to recover."""
 
-import asyncio
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.commands.console import console_of
-from bench.commands.driving import drive
+from bench.commands.driving import ended_by
 from bench.commands.options import crew_of, refuse_impossible
 from bench.commands.showing import names, show_and_end
-from bench.errors import BenchError, UserError
+from bench.errors import UserError
 from bench.project import PROJECT
 
 if TYPE_CHECKING:
@@ -61,14 +60,8 @@ def recovery(results: Path, profile: Path, data: str, users: str, generation: tu
         refuse_impossible(plan, profile, ceilings_per_s, crew)
     click.echo(f"{len(sweep.settings)} trials, about {sweep.estimate_s / 60:.0f} min")
     before = names(results)
-    error: BaseException | None = None
     with RunProgress(console_of()) as watcher:
-        try:
-            drive(conduct(sweep.plan, results, PROJECT, watcher, crew, ceilings_per_s, sweep))
-        except (KeyboardInterrupt, asyncio.CancelledError, BenchError) as caught:
-            error = caught
-        except ExceptionGroup as group:
-            error = group.exceptions[0]
+        error = ended_by(conduct(sweep.plan, results, PROJECT, watcher, crew, ceilings_per_s, sweep))
     show_and_end(results, before, error)
 
 

@@ -1,15 +1,13 @@
 """`bench run`: a profile on its generations, and the result."""
 
-import asyncio
 from pathlib import Path
 
 import click
 
 from bench.commands.console import console_of
-from bench.commands.driving import drive
+from bench.commands.driving import ended_by
 from bench.commands.options import crew_of, plan_of, refuse_impossible
 from bench.commands.showing import names, show_and_end
-from bench.errors import BenchError
 from bench.project import PROJECT
 
 
@@ -45,12 +43,6 @@ def run(results: Path, profile: Path, workers: int, join: int, listen: str) -> N
     if workers + join > 1:
         click.echo(crossing_line(plan, workers + join))
     before = names(results)
-    error: BaseException | None = None
     with RunProgress(console_of()) as watcher:
-        try:
-            drive(conduct(plan, results, PROJECT, watcher, crew, ceilings_per_s))
-        except (KeyboardInterrupt, asyncio.CancelledError, BenchError) as caught:
-            error = caught
-        except ExceptionGroup as group:
-            error = group.exceptions[0]
+        error = ended_by(conduct(plan, results, PROJECT, watcher, crew, ceilings_per_s))
     show_and_end(results, before, error)
