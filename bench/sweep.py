@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.load.population.bodies import bodies
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile
 
 PRELOADED_PER_S = 20_000

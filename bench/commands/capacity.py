@@ -40,7 +40,7 @@ def capacity(
     """
     from bench.conductor import calibrating
     from bench.conductor.searching import generations_of, search_capacity, search_of
-    from bench.plan import make_plan
+    from bench.planning import make_plan
     from bench.profile import load_profile
     from bench.report.capacity import trial_line
     from bench.report.progress import SearchProgress

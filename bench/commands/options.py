@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def plan_of(profile: Path) -> "Plan":
     """The plan of a profile's file; raises ProfileError for its mistakes."""
-    from bench.plan import make_plan
+    from bench.planning import make_plan
     from bench.profile import load_profile
 
     return make_plan(load_profile(profile))

@@ -24,7 +24,7 @@ def up(results: Path, generation: str, clients: int) -> None:
       bench up sharded
     """
     from bench.conductor.run import keep_up
-    from bench.plan import single
+    from bench.planning import single
     from bench.report.progress import RunProgress
     from bench.report.up import show_up
 

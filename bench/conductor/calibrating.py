@@ -29,7 +29,8 @@ from bench.deployment.local import noop
 from bench.generations import ClientKind
 from bench.load.trial import Assignment
 from bench.lock import host_lock
-from bench.plan import Plan, PlannedTrial, client_kind, make_plan
+from bench.plan import Plan, PlannedTrial, client_kind
+from bench.planning import make_plan
 from bench.profile import Profile
 from bench.watcher import Watcher
 

@@ -41,7 +41,8 @@ from bench.generations import ClientKind
 from bench.load.trial import Assignment
 from bench.lock import host_lock
 from bench.manifest import Phase, Trial
-from bench.plan import FAULT_BIN_WIDTH_S, Plan, PlannedTrial, make_plan
+from bench.plan import Plan, PlannedTrial
+from bench.planning import FAULT_BIN_WIDTH_S, make_plan
 from bench.profile import Profile
 from bench.results import RunFolder
 from bench.watcher import Watcher

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.analysis.capacity import Search, answers
 from bench.conductor.searching import search_capacity, search_of
-from bench.plan import make_plan
+from bench.planning import make_plan
 from bench.profile import Capacity, Profile
 from bench.records import SCHEMA_VERSION, CapacityTrialRow
 from bench.report.capacity import show_capacity, trial_line

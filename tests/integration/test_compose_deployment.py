@@ -23,7 +23,8 @@ from bench.deployment.compose.deployment import ComposeDeployment
 from bench.deployment.compose.engine import PROJECT_LABEL
 from bench.deployment.compose.project import own_name
 from bench.errors import DeploymentError, MachineError
-from bench.plan import Plan, single
+from bench.plan import Plan
+from bench.planning import single
 from bench.records import Link
 from tests.integration.compose import IMAGE, PROJECT
 from tests.integration.engine import NoEngine, docker_engine

@@ -15,7 +15,8 @@ from bench.deployment.local.noop import topology
 from bench.deployment.local.topology import Site
 from bench.load.driver import ALONE, Crew
 from bench.load.population import populate
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile
 from bench.records import Endpoint
 from tests.integration.loading import Heard, offer

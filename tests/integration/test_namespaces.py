@@ -24,7 +24,8 @@ from bench.conductor.trial import Left, Session
 from bench.deployment.namespaces import NamespacedDeployment
 from bench.errors import DeploymentError
 from bench.load.trial import Assignment
-from bench.plan import Plan, PlannedTrial, client_kind, make_plan
+from bench.plan import Plan, PlannedTrial, client_kind
+from bench.planning import make_plan
 from bench.profile import Profile
 from bench.programs import require
 from bench.records import Endpoint, Link

@@ -16,7 +16,8 @@ from bench.deployment.local.deployment import LocalDeployment
 from bench.faults import Nemesis
 from bench.load.driver import Crew, LoadDriver
 from bench.load.trial import Assignment
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile, contradictions
 from bench.records import AuditRow, FaultRow
 

@@ -18,7 +18,8 @@ from bench.deployment.local.noop import topology
 from bench.deployment.local.topology import Site, Topology
 from bench.generations import ClientKind
 from bench.load.driver import ALONE, Crew, LoadDriver
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile
 from tests.integration.loading import Heard, offer
 

@@ -16,7 +16,8 @@ import pytest
 from bench.deployment.local.noop import topology
 from bench.deployment.local.topology import Site, Topology
 from bench.load.driver import ALONE, Crew, LoadDriver
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile
 from bench.programs import require
 from bench.records import Endpoint

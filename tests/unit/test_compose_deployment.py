@@ -24,7 +24,8 @@ from bench.deployment.compose.saying import as_log
 from bench.deployment.local.topology import Site
 from bench.errors import MachineError, UserError
 from bench.generations import GENERATIONS, FaultKind
-from bench.plan import PlannedFault, single
+from bench.plan import PlannedFault
+from bench.planning import single
 from bench.records import Link
 
 NEEDS: dict[FaultKind, type] = {

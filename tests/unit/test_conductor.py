@@ -10,7 +10,8 @@ from bench.conductor.run import _Attempt, _trials, begin_folder
 from bench.conductor.trial import while_faults_strike
 from bench.errors import RunError
 from bench.manifest import TrialStatus
-from bench.plan import Plan, PlannedTrial, make_plan
+from bench.plan import Plan, PlannedTrial
+from bench.planning import make_plan
 from bench.profile import Profile
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import COMMANDS
-from bench.plan import make_plan
+from bench.planning import make_plan
 from bench.profile import load_profile
 
 DOCUMENTS = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(Path("docs").glob("*.md"))]

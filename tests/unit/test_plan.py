@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile, contradictions, load_profile
 from bench.records import Link
 from bench.report.plan import offered_curve

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.preflight import SPARE_FILES, defects
 from bench.profile import Profile, load_profile, refusal
 

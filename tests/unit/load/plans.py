@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile
 
 MIXED = {"send": "60%", "group_send": "30%", "sync": "6%", "presence": "3%", "login": "1%"}

@@ -7,7 +7,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bench.load.population import populate
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile, load_profile
 from bench.report.plan import crossing_line, show_plan
 from tests.unit.load.plans import MIXED, plan_of
