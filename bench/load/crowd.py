@@ -4,13 +4,12 @@ Each person's own greenlet calls `live`: it logs in, sleeps, and logs in again w
 lost. The dispatcher asks from any of them. Nothing here waits for anything but the network.
 """
 
-import operator
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from bench.load.clients import Connection, LoginRefused, Request
+from bench.load.clients.arrivals import arrivals
 from bench.load.clients.client import Client
 from bench.load.ledger import Ledger
 from bench.load.recorder import GROUP_SEND, MESSAGES, SEND, Recorder
@@ -18,7 +17,6 @@ from bench.records import OPERATIONS, Endpoint, Person
 
 Connect = Callable[[Person], Connection]
 """Makes the connection of one person, in the generation's protocol; it is not open yet."""
-_ONLINE = operator.attrgetter("online")
 MESSAGE_NAMES = frozenset(OPERATIONS[number] for number in MESSAGES)
 
 
@@ -58,10 +56,12 @@ class Crowd:
         *,
         seed: int,
         positions: Mapping[int, int] = MappingProxyType({}),
-        clock_ns: Callable[[], int] = time.monotonic_ns,
+        clock_ns: Callable[[], int] | None = None,
     ) -> None:
         self.share = share
         self.clients: list[Client] = []
+        self.online = 0
+        """How many people are connected at this moment."""
         self.failures: list[str] = []
         self.last_arrival_ns = 0
         self.told: Callable[[int, int], None] | None = None
@@ -73,12 +73,7 @@ class Crowd:
         self._ledger = ledger
         self._seed = seed
         self._positions = positions
-        self._clock_ns = clock_ns
-
-    @property
-    def online(self) -> int:
-        """How many people are connected at this moment."""
-        return sum(map(_ONLINE, self.clients))
+        self._clock_ns = clock_ns or arrivals().now_ns
 
     @property
     def offline(self) -> int:
@@ -153,6 +148,10 @@ class Crowd:
             recorder = self._recorder
             operation = GROUP_SEND if group else SEND
             recorder.delivered(operation, recorder.origin_ns + intended_us * 1000, now_ns)
+
+    def turned(self, person: int, online: bool) -> None:
+        """See Witness."""
+        self.online += 1 if online else -1
 
     def failed(self, person: int, error: Exception) -> None:
         """See Witness."""

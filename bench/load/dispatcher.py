@@ -63,7 +63,9 @@ class Dispatcher:
         *,
         max_in_flight: int,
         clock_ns: Callable[[], int] = time.monotonic_ns,
+        look: Callable[[], object] = lambda: None,
     ) -> None:
+        """`look` has what has come in read, at moments when this process is awake and nothing is due."""
         self._clients = clients
         self._first = first
         self._bodies = bodies
@@ -72,6 +74,7 @@ class Dispatcher:
         self._alarm = alarm
         self._max_in_flight = max_in_flight
         self._clock_ns = clock_ns
+        self._look = look
         self._ends_ns = [(round(stage.end_s * 1e9), stage.name) for stage in stages]
         self._phase = -1
         self._phase_end_ns = 0
@@ -81,7 +84,7 @@ class Dispatcher:
 
     def offer(self, schedule: Iterator[npt.NDArray[np.int64]], draws: Iterator[Draws]) -> None:
         """Ask for everything in `schedule` (ns from the recorder's origin, rising); return after the last."""
-        recorder, clock_ns, alarm = self._recorder, self._clock_ns, self._alarm
+        recorder, clock_ns, alarm, look = self._recorder, self._clock_ns, self._alarm, self._look
         origin_ns, most, ask = recorder.origin_ns, self._max_in_flight, self._ask
         drawn = _Drawn(draws)
         in_a_row = 0
@@ -91,14 +94,14 @@ class Dispatcher:
             rows = zip(chunk.tolist(), operations, senders, targets, bodies, strict=True)
             for offset_ns, operation, sender, target, body in rows:
                 now_ns = clock_ns()
-                if origin_ns + offset_ns > now_ns:
-                    alarm.wait_until(max(origin_ns + offset_ns, now_ns + SLACK_NS))
+                early = origin_ns + offset_ns > now_ns
+                if early or in_a_row >= BURST:
+                    look()
+                    until_ns = max(origin_ns + offset_ns, now_ns + SLACK_NS) if early else now_ns
+                    if in_a_row >= BURST or until_ns > clock_ns():
+                        alarm.wait_until(until_ns)
+                        in_a_row = 0
                     now_ns = clock_ns()
-                    in_a_row = 0
-                elif in_a_row >= BURST:
-                    alarm.wait_until(now_ns)
-                    now_ns = clock_ns()
-                    in_a_row = 0
                 in_a_row += 1
                 if recorder.in_flight >= most:
                     recorder.shed()

@@ -37,6 +37,9 @@ class _Onlooker:
     def sent_again(self, person: int, request: Request) -> None:
         pass
 
+    def turned(self, person: int, online: bool) -> None:
+        pass
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         if message_id == self._message_id:
             self.arrived.set()

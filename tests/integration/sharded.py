@@ -45,6 +45,8 @@ class Online:
 
     def sent_again(self, person: int, request: Request) -> None: ...
 
+    def turned(self, person: int, online: bool) -> None: ...
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         self.messages.append((message_id, sender, body, group))
 

@@ -318,6 +318,8 @@ class Company:
 
     def sent_again(self, person: int, request: Request) -> None: ...
 
+    def turned(self, person: int, online: bool) -> None: ...
+
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         self.delivered_to[person].append((message_id, sender, body, group))
 

@@ -31,6 +31,9 @@ class Witness(Protocol):
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None:
         """A message arrived for them."""
 
+    def turned(self, person: int, online: bool) -> None:
+        """Their connection is up now, or down."""
+
     def failed(self, person: int, error: Exception) -> None:
         """Their client has a defect."""
 
@@ -41,6 +44,20 @@ class Client:
     `open` and `wait_lost` are called by turns in the person's own greenlet; `send` may be called from any
     other. While the connection is down `send` only keeps the request: it goes out with the next connection.
     """
+
+    __slots__ = (
+        *(
+            "_closed",
+            "_connection",
+            "_down",
+            "_endpoints",
+            "_kept",
+            "_next_endpoint",
+            "_random",
+            "_returning",
+        ),
+        *("_seed", "_sleep", "_unanswered", "_witness", "number", "online", "resent"),
+    )
 
     def __init__(
         self,
@@ -57,7 +74,8 @@ class Client:
         self._endpoints = endpoints
         self._witness = witness
         self._next_endpoint = number
-        self._random = random.Random(seed)
+        self._seed = seed
+        self._random: random.Random | None = None
         self._sleep = sleep
         self._unanswered: dict[str, Request] = {}
         self._kept: set[str] = set()
@@ -95,12 +113,12 @@ class Client:
                 self._next_endpoint += 1
                 bound = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2**failures)
                 failures += 1
-                self._sleep(self._random.uniform(0, bound))
+                self._sleep(self._jitter().uniform(0, bound))
                 continue
             if self._closed:
                 self._connection.close()
                 return
-            self.online = True
+            self._turn(online=True)
             kept, self._kept = self._kept, set()
             for request in list(self._unanswered.values()):
                 self._connection.send(request)
@@ -117,7 +135,7 @@ class Client:
         self._down.wait()
         if self._closed:
             return False
-        self.online = False
+        self._turn(online=False)
         self._connection.close()
         return True
 
@@ -132,7 +150,7 @@ class Client:
     def leave_and_return(self, request: Request) -> None:
         """Log out and in again; `request` is answered once that is done."""
         self._returning.append(request)
-        self.online = False
+        self._turn(online=False)
         self._connection.close()
         self._down.set()
 
@@ -140,7 +158,7 @@ class Client:
         """End the connection, which is then made again as after any loss; whether there was one."""
         if not self.online:
             return False
-        self.online = False
+        self._turn(online=False)
         self._connection.close()
         self._down.set()
         return True
@@ -148,7 +166,7 @@ class Client:
     def close(self) -> None:
         """Leave for good; `wait_lost` ends."""
         self._closed = True
-        self.online = False
+        self._turn(online=False)
         self._connection.close()
         self._down.set()
 
@@ -170,10 +188,21 @@ class Client:
 
     def lost(self, reason: str) -> None:
         """See Listener."""
-        self.online = False
+        self._turn(online=False)
         self._down.set()
 
     def failed(self, error: Exception) -> None:
         """See Listener."""
-        self.online = False
+        self._turn(online=False)
         self._witness.failed(self.number, error)
+
+    def _jitter(self) -> random.Random:
+        """Made when it is first needed: 2.5 kB, for each of thousands of people."""
+        if self._random is None:
+            self._random = random.Random(self._seed)
+        return self._random
+
+    def _turn(self, *, online: bool) -> None:
+        if online is not self.online:
+            self.online = online
+            self._witness.turned(self.number, online)

@@ -190,7 +190,7 @@ class HttpConnection:
         self._polls = self._polls_seen = 0
         self._watch = get_hub().loop.timer(POLL_WAIT_S + POLL_GRACE_S, repeat=POLL_WAIT_S + POLL_GRACE_S)
         self._watch.start(self._look_at_poll)
-        poll.listen(ResponseParser(self._polled).feed, self._end, self._fail)
+        poll.listen(ResponseParser(self._polled).feed, self._end, self._fail, at_once=True)
         self._poll_on()
 
     def send(self, request: Request) -> None:

@@ -1,11 +1,11 @@
 """One TCP connection on gevent's event loop: callbacks that read, writes that never wait, TLS when asked for.
 
 A life in two parts. At first one greenlet reads and writes by turns, for a handshake or a login. Then
-`listen` hands what arrives to callbacks straight from the loop: one watcher that stays, one `recv` a
-wake, no greenlet to switch to.
+`listen` hands what arrives to callbacks, with all other connections' (arrivals.py): no greenlet to switch to.
 """
 
 import functools
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,7 @@ import gevent.ssl
 from gevent import get_hub
 
 from bench.load.clients import ConnectionLost, LoginRefused
+from bench.load.clients.arrivals import DATED_BYTES, SO_TIMESTAMPNS, arrivals
 
 READ_BYTES = 16_384
 CONNECT_TIMEOUT_S = 10.0
@@ -24,6 +25,11 @@ _READ, _WRITE = 1, 2
 
 class Wire:
     """A connected socket. What ends it, but `close`, is told once: to who is in `read`, or to `lost`."""
+
+    __slots__ = (
+        *("_arrivals", "_at_once", "_broken", "_decrypt", "_failed", "_lost", "_plain", "_received", "_send"),
+        *("_socket", "_unsent", "_writable", "closed"),
+    )
 
     def __init__(self, host: str, port: int) -> None:
         """Connect; blocks this greenlet, 10 s at most. Raises ConnectionLost, and leaves no socket open."""
@@ -36,21 +42,21 @@ class Wire:
         self._lost: Callable[[str], None] | None = None
         self._failed: Callable[[Exception], None] | None = None
         self._broken: str | None = None
+        self._arrivals = arrivals()
+        self._at_once: Any = None
         self.closed = False
         self._adopt()
 
     def _adopt(self) -> None:
         """Take what reads and writes the socket without waiting, and watch its descriptor."""
+        plain = self._plain = self._socket._sock
         secured = getattr(self._socket, "_sslobj", None)
-        self._recv: Callable[[int], bytes] = self._socket._sock.recv if secured is None else secured.read
-        self._send: Callable[[bytes], int] = self._socket._sock.send if secured is None else secured.write
-        loop = get_hub().loop
-        self._readable = loop.io(self._socket.fileno(), _READ)
-        self._writable = loop.io(self._socket.fileno(), _WRITE)
+        self._decrypt: Callable[[int], bytes] | None = None if secured is None else secured.read
+        self._send: Callable[[bytes], int] = plain.send if secured is None else secured.write
+        self._writable = get_hub().loop.io(self._socket.fileno(), _WRITE)
 
     def secure(self, ca_file: str, name: str) -> None:
         """Go on under TLS with a server that proves to be `name`; raises LoginRefused where it does not."""
-        self._readable.close()
         self._writable.close()
         try:
             self._socket = _context(ca_file).wrap_socket(self._socket, server_hostname=name)
@@ -77,17 +83,23 @@ class Wire:
         received: Callable[[bytes], None],
         lost: Callable[[str], None],
         failed: Callable[[Exception], None],
+        *,
+        at_once: bool = False,
     ) -> None:
         """From now on hand what arrives to `received`, out of the event loop.
 
+        `at_once` is for what the server waits for an answer to: else it may lie for some milliseconds.
         A ConnectionLost that it raises ends the connection, and `lost` is told why; so is the end by the
         server. Anything else that it raises is a defect: the connection ends, and `failed` is told.
         """
         self._received, self._lost, self._failed = received, lost, failed
         if self._broken is not None:
             get_hub().loop.run_callback(self._tell)
+        elif at_once and not self.closed:
+            self._at_once = get_hub().loop.io(self._plain.fileno(), _READ)
+            self._at_once.start(self._arrivals.take, self._read_on)
         elif not self.closed:
-            self._readable.start(self._read_on)
+            self._arrivals.watch(self._plain, self._read_on)
 
     def write(self, data: bytes) -> None:
         """Send `data`, and keep what the kernel does not take for when it does; never waits, never raises."""
@@ -112,14 +124,18 @@ class Wire:
         if self.closed:
             return
         self.closed = True
-        self._readable.close()
+        self._deafen()
         self._writable.close()
         self._unsent.clear()
         self._socket.close()
 
     def _read_on(self) -> None:
         try:
-            data = self._recv(READ_BYTES)
+            if self._decrypt is None:
+                data, told, _, _ = self._plain.recvmsg(READ_BYTES, DATED_BYTES)
+            else:
+                _, told, _, _ = self._plain.recvmsg(1, DATED_BYTES, socket.MSG_PEEK)
+                data = self._decrypt(READ_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:
@@ -129,12 +145,13 @@ class Wire:
             self._break("closed by the server")
             return
         assert self._received is not None
+        self._arrivals.date(told)
         try:
             self._received(data)
         except ConnectionLost as error:
             self._break(str(error))
         except Exception as error:  # the loop's edge: a defect must not vanish in it
-            self._readable.stop()
+            self._deafen()
             self._broken = f"{type(error).__name__}: {error}"
             if self._failed is not None:
                 self._failed(error)
@@ -155,11 +172,16 @@ class Wire:
         if self.closed or self._broken is not None:
             return
         self._broken = reason
-        self._readable.stop()
+        self._deafen()
         self._writable.stop()
         self._unsent.clear()
         if self._lost is not None:
             get_hub().loop.run_callback(self._tell)  # never from within a write
+
+    def _deafen(self) -> None:
+        if self._at_once is not None:
+            self._at_once.close()
+        self._arrivals.forget(self._plain)
 
     def _tell(self) -> None:
         if not self.closed and self._lost is not None and self._broken is not None:
@@ -167,7 +189,7 @@ class Wire:
 
 
 def _connected(host: str, port: int) -> Any:
-    """A TCP connection without Nagle's delay."""
+    """A TCP connection without Nagle's delay, what comes in on which is dated."""
     family, kind, protocol, _, address = gevent.socket.getaddrinfo(
         host, port, type=gevent.socket.SOCK_STREAM
     )[0]
@@ -176,6 +198,7 @@ def _connected(host: str, port: int) -> Any:
         connecting.settimeout(CONNECT_TIMEOUT_S)
         connecting.connect(address)
         connecting.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+        connecting.setsockopt(gevent.socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         connecting.settimeout(None)
     except BaseException:
         connecting.close()

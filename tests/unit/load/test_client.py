@@ -18,6 +18,7 @@ class Diary:
         self.answers: list[tuple[str, bool]] = []
         self.again: list[str] = []
         self.errors: list[Exception] = []
+        self.turns: list[bool] = []
 
     def answered(self, person: int, request: Request, ok: bool) -> None:
         self.answers.append((request.request_id, ok))
@@ -26,6 +27,9 @@ class Diary:
         self.again.append(request.request_id)
 
     def delivered(self, person: int, message_id: str, sender: str, body: str, group: str) -> None: ...
+
+    def turned(self, person: int, online: bool) -> None:
+        self.turns.append(online)
 
     def failed(self, person: int, error: Exception) -> None:
         self.errors.append(error)
@@ -79,6 +83,7 @@ def test_what_was_not_answered_is_sent_again_under_the_same_id_in_order(diary: D
         gevent.sleep(0.001)
     server.crash()
     assert not client.online
+    assert diary.turns == [True, False]
     client.send(text("d", "while away"))
     server.delay_s = lambda request: 0.0
     server.down = False
