@@ -3,10 +3,12 @@
 RFC 6120 and 6121 with XEP-0198: a message counts as acknowledged when the server's `<a/>` covers it.
 Some servers send that unasked; others must be asked, and then there is one `<r/>` under way whenever
 something is unacknowledged. Which kind this one is shows by itself: it has answered more often than
-it was asked. The other way round likewise: what this side has received it confirms unasked, but to a
-server that asks after every other message or oftener.
+it was asked. It is treated in kind: what this side has received it confirms unasked to a server that does
+so too, or is not known yet; to another when it asks (XEP-0198, section 4), or has not for CONFIRM_ANYWAY
+messages.
 """
 
+import functools
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Sequence
@@ -26,6 +28,8 @@ ASK_AGAIN_S = 0.5
 """After an answer that covered nothing new, the next question waits so long (or for the next send)."""
 ASK_ANYWAY = 256
 """So many unacknowledged messages have even a server asked that acknowledges unasked."""
+CONFIRM_ANYWAY = 16
+"""So many messages are confirmed even to a server that has not asked."""
 
 STREAMS = "http://etherx.jabber.org/streams"
 TLS = "urn:ietf:params:xml:ns:xmpp-tls"
@@ -45,6 +49,8 @@ ERROR: Final = f"{STREAMS} error"
 ANSWER: Final = f"{SM} a"
 QUESTION: Final = f"{SM} r"
 COUNTER: Final = 1 << 32
+_escaped = functools.lru_cache(4_096)(escape)
+"""For what is said again and again: names, and bodies, which come from a stock."""
 _ASK: Final = f"<r xmlns='{SM}'/>".encode()
 _CONFIRM: Final = f"<a xmlns='{SM}' h='%d'/>".encode()
 _PRESENCES: Final = {
@@ -65,9 +71,17 @@ class XmppConnection:
 
     __slots__ = (
         *("_answered", "_asked", "_asking_later", "_at_domain", "_at_groups", "_domain", "_heard"),
-        *("_listener", "_managed", "_mechanisms", "_messages", "_must_confirm", "_person", "_questions"),
-        *("_reader", "_ready", "_received", "_refused", "_resource", "_sent", "_unacknowledged", "_unread"),
-        "_wire",
+        *(
+            "_listener",
+            "_managed",
+            "_mechanisms",
+            "_must_confirm",
+            "_person",
+            "_reader",
+            "_ready",
+            "_received",
+        ),
+        *("_refused", "_resource", "_sent", "_unacknowledged", "_unconfirmed", "_unread", "_wire"),
     )
 
     position = 0
@@ -105,8 +119,7 @@ class XmppConnection:
         self._refused: set[str] = set()
         self._received = 0
         self._must_confirm = False
-        self._messages = 0
-        self._questions = 0
+        self._unconfirmed = 0
 
     def open(self, endpoint: Endpoint, listener: Listener) -> None:
         """Connect, log in, and be ready to send and receive; raises ConnectionLost or LoginRefused."""
@@ -137,13 +150,13 @@ class XmppConnection:
         try:
             if operation == "send":
                 text = (
-                    f"<message to='{escape(target)}{self._at_domain}{escape(request_id)}' type='chat'>"
-                    f"<body>{escape(body)}</body></message>"
+                    f"<message to='{_escaped(target)}{self._at_domain}{escape(request_id)}' type='chat'>"
+                    f"<body>{_escaped(body)}</body></message>"
                 )
             elif operation == "group_send":
                 text = (
-                    f"<message to='{escape(target)}{self._at_groups}{escape(request_id)}' type='groupchat'>"
-                    f"<body>{escape(body)}</body></message>"
+                    f"<message to='{_escaped(target)}{self._at_groups}{escape(request_id)}' type='groupchat'>"
+                    f"<body>{_escaped(body)}</body></message>"
                 )
             elif operation == "sync":
                 text = f"<iq type='get' id='{escape(request_id)}'>{_ROSTER}</iq>"
@@ -313,6 +326,7 @@ class XmppConnection:
                 return  # the listener has closed it
         if self._must_confirm:
             self._must_confirm = False
+            self._unconfirmed = 0
             self._connected().write(_CONFIRM % (self._received % COUNTER))
         if self._reader.closed:
             raise ConnectionLost("the server closed the stream")
@@ -321,8 +335,8 @@ class XmppConnection:
         name = stanza.name
         if name == MESSAGE:
             self._received += self._managed
-            self._messages += 1
-            if self._questions * 2 < self._messages:
+            self._unconfirmed += 1
+            if self._answered > self._asked or not self._answered or self._unconfirmed >= CONFIRM_ANYWAY:
                 self._must_confirm = True
             self._take_message(stanza)
         elif name == ANSWER:
@@ -333,7 +347,6 @@ class XmppConnection:
             self._received += self._managed
             self._take_iq(stanza)
         elif name == QUESTION:
-            self._questions += 1
             self._must_confirm = True
         elif name == ERROR:
             self._give_up(stanza)

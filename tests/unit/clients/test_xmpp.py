@@ -11,7 +11,7 @@ import pytest
 from scramp import ScramMechanism
 
 from bench.load.clients import ConnectionLost, LoginRefused
-from bench.load.clients.xmpp import XmppConnection
+from bench.load.clients.xmpp import CONFIRM_ANYWAY, PING, XmppConnection
 from bench.load.clients.xmpp_sasl import choose, login
 from bench.records import Endpoint, Person
 from tests.unit.clients.ear import Ear, message
@@ -235,6 +235,37 @@ def test_received_messages_are_confirmed_and_questions_answered(
     # The roster's answer is the first stanza since <enabled/>; then three messages and a presence.
     assert confirmed == ["5", "6"]
     assert pong == ["<iq type='result' id='p' to='d'/>"]
+
+
+def test_a_server_that_must_be_asked_is_told_what_came_when_it_asks_or_after_many(
+    serve: Serve, connection: XmppConnection, ear: Ear
+) -> None:
+    confirmed: list[str] = []
+
+    def script(peer: Peer) -> None:
+        peer.log_in()
+        peer.until("<r [^>]*/>")
+        peer.say(f"<a xmlns='{SM}' h='3'/>")  # answers when it is asked, and only then
+        for number in range(CONFIRM_ANYWAY - 1):
+            peer.say(f"<message from='u3@d' id='{number}'><body>x</body></message>")
+        peer.say(f"<iq type='get' id='p' from='d'><ping xmlns='{PING}'/></iq>")
+        peer.until("<iq [^>]*/>")
+        assert "<a " not in peer.history.partition("<r ")[2]
+        peer.say(f"<r xmlns='{SM}'/>")
+        confirmed.append(peer.until("<a [^>]*h='([0-9]+)'/>")[1])
+        for number in range(CONFIRM_ANYWAY):
+            peer.say(f"<message from='u3@d' id='again-{number}'><body>x</body></message>")
+        confirmed.append(peer.until("<a [^>]*h='([0-9]+)'/>")[1])
+        peer.until("</stream:stream>")
+
+    connection.open(serve(script), ear)
+    connection.send(message("m", "u3", "hello"))
+    assert ear.hear(1) == [("acknowledged", "m")]
+    assert len(ear.hear(2 * CONFIRM_ANYWAY - 1)) == 2 * CONFIRM_ANYWAY - 1
+    while len(confirmed) < 2:
+        gevent.sleep(0.001)
+    # The roster's answer came first, and the ping after the first messages.
+    assert confirmed == [str(CONFIRM_ANYWAY + 1), str(2 * CONFIRM_ANYWAY + 1)]
 
 
 def test_a_refused_message_is_not_also_acknowledged(
