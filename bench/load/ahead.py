@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Iterator
 
 import gevent
+from gevent.event import Event
 
 from bench.load.population import Draws
 
 CHUNKS = 2
 BETWEEN_PIECES_S = 0.0005
-LOOK_AGAIN_S = 0.01
 
 
 class Ahead(Iterator[Draws]):
@@ -21,20 +21,22 @@ class Ahead(Iterator[Draws]):
     def __init__(self, pieces: Iterator[Draws | None]) -> None:
         self._pieces = pieces
         self._ready: deque[Draws] = deque()
+        self._taken = Event()
 
     def __next__(self) -> Draws:
         while not self._ready:
             self._step()
+        self._taken.set()
         return self._ready.popleft()
 
     def run(self) -> None:
         """Keep ahead, for ever."""
         while True:
-            if len(self._ready) < CHUNKS:
+            while len(self._ready) < CHUNKS:
                 self._step()
                 gevent.sleep(BETWEEN_PIECES_S)
-            else:
-                gevent.sleep(LOOK_AGAIN_S)
+            self._taken.clear()
+            self._taken.wait()
 
     def _step(self) -> None:
         more = next(self._pieces)

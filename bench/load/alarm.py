@@ -21,17 +21,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _settime = _libc.timerfd_settime
 
 
-class _Setting(ctypes.Structure):
-    """struct itimerspec: an interval that stays 0, and the moment."""
-
-    _fields_ = (
-        ("interval_s", ctypes.c_long),
-        ("interval_ns", ctypes.c_long),
-        ("value_s", ctypes.c_long),
-        ("value_ns", ctypes.c_long),
-    )
-
-
 class Alarm:
     """One timer for one greenlet, as `with`."""
 
@@ -40,9 +29,11 @@ class Alarm:
         if self._descriptor < 0:
             number = ctypes.get_errno()
             raise OSError(number, f"timerfd_create: {os.strerror(number)}")
-        self._setting = _Setting()
+        # struct itimerspec: an interval that stays 0, and the moment, each in s and ns.
+        setting = (ctypes.c_long * 4)()
+        self._setting = memoryview(setting).cast("B").cast("l")
+        self._reference = ctypes.byref(setting)
         self._due_ns = 0
-        self._reference = ctypes.byref(self._setting)
         self._hub = get_hub()
         # It stays, so that waiting costs no more than one call into the kernel.
         self._watcher = self._hub.loop.io(self._descriptor, 1)
@@ -62,7 +53,7 @@ class Alarm:
 
     def _set(self, t_ns: int) -> None:
         self._due_ns = t_ns
-        self._setting.value_s, self._setting.value_ns = divmod(max(t_ns, 1), _S_NS)
+        self._setting[2], self._setting[3] = divmod(max(t_ns, 1), _S_NS)
         # Setting it anew also takes back that it has gone off: it need never be read.
         if _settime(self._descriptor, _TFD_TIMER_ABSTIME, self._reference, None):
             number = ctypes.get_errno()
@@ -71,7 +62,7 @@ class Alarm:
     def _go_off(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is None or waiting.dead:  # it was killed while it waited: be quiet
-            _settime(self._descriptor, 0, ctypes.byref(_Setting()), None)
+            _settime(self._descriptor, 0, ctypes.byref((ctypes.c_long * 4)()), None)
         else:
             waiting.switch()
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bench.plan import PlannedStage
 
-CHUNK = 4_096
+CHUNK = 1_024
 Floats = npt.NDArray[np.float64]
 
 

@@ -19,7 +19,7 @@ from bench.load.population.ties import Longs, Ties, ties_of
 from bench.plan import Plan
 from bench.records import OPERATIONS
 
-DRAWS = 4_096
+DRAWS = 2_048
 AHEAD = 32
 """How many draws of one person are made at once, where people ask by turns of their own."""
 SHOWN_STATES = 3
