@@ -155,7 +155,12 @@ class LoadProcess:
         while True:
             state = self._crew.state()
             if state.over:
-                drain = drain or Drain(self._plan, max(end_ns, time.monotonic_ns()), self._gathering.tail_s)
+                drain = drain or Drain(
+                    self._plan,
+                    max(end_ns, time.monotonic_ns()),
+                    self._gathering.tail_s,
+                    delivers=self._assignment.delivers,
+                )
                 ended = drain.look(state, time.monotonic_ns())
                 if ended is not None:
                     tell("drained", t_s=self._seconds())

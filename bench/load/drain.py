@@ -4,7 +4,7 @@ Over once nobody is offline, every request is answered, and then nothing has arr
 max(10 s, 3 × the 99.9th percentile of response and delivery times so far), or what the profile says. Who was
 offline when the load ended is on the way back, and collects what waits: quiet counts from when the last of
 them was online, for only then can what was kept for them come. Past the limit it ends all the same, and the
-verdict is unknown.
+verdict is unknown. So it is where the protocol delivers nothing.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from bench.records import QuietBy
 LEAST_QUIET_S = 10.0
 TAILS = 3.0
 """How many times the 99.9th percentile it must be quiet."""
+NOTHING_DELIVERED = "this protocol delivers nothing, so it cannot be told whether anything was lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class Drained:
 class Drain:
     """One trial's wait, from `end_ns` on; `tail_s` gives the 99.9th percentile of what is measured so far."""
 
-    def __init__(self, plan: Plan, end_ns: int, tail_s: Callable[[], float]) -> None:
+    def __init__(
+        self, plan: Plan, end_ns: int, tail_s: Callable[[], float], *, delivers: bool = True
+    ) -> None:
+        self._delivers = delivers
         self._end_ns = end_ns
         self._limit_ns = round(plan.drain_limit_s * 1e9)
         self._asked_s = plan.drain_quiet_s
@@ -57,6 +61,8 @@ class Drain:
         needed_s = self._needed_s(quiet_s)
         if not state.missing and quiet_s >= needed_s:
             by: QuietBy = "rule" if self._asked_s is None else "profile"
+            if not self._delivers:
+                return self.cut_short(NOTHING_DELIVERED)
             return Drained(True, "", round(quiet_s, 3), by, self._collected)
         if now_ns - self._end_ns > self._limit_ns:
             quiet = f"quiet for only {max(quiet_s, 0):.1f} s of {needed_s:g} s at the limit"

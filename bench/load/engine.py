@@ -15,6 +15,7 @@ import gevent
 from bench.load.ahead import Ahead
 from bench.load.alarm import Alarm
 from bench.load.audit import Audit
+from bench.load.clients.arrivals import HOLD_S, arrivals
 from bench.load.crowd import Connect, Crowd
 from bench.load.dispatcher import Dispatcher
 from bench.load.drain import Drained
@@ -53,7 +54,10 @@ class Engine:
         endpoints: Sequence[Endpoint],
         give: Give,
         positions: Mapping[int, int] = MappingProxyType({}),
+        *,
+        delivers: bool = True,
     ) -> None:
+        """`delivers` is False for a protocol in which messages come to nobody."""
         self._plan = plan
         self._population = population
         self._seat = seat
@@ -61,7 +65,12 @@ class Engine:
             give, bin_width_s=plan.bin_width_s, timeout_s=plan.timeout_s, slo_ms=plan.slo.response_ms
         )
         self.ledger = Ledger(
-            seat.run, plan.clients, population.groups, producer=seat.worker, producers=seat.workers
+            seat.run,
+            plan.clients,
+            population.groups,
+            producer=seat.worker,
+            producers=seat.workers,
+            delivers=delivers,
         )
         self.crowd = Crowd(
             share(plan.clients, seat.worker, seat.workers),
@@ -88,6 +97,7 @@ class Engine:
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 100)
         self._housekeeping = gevent.spawn(self._keep_house)
+        arrivals().hold_s = 0.0 if plan.loop == "closed" else HOLD_S
         with Alarm() as alarm:
             dispatcher = Dispatcher(
                 self.crowd.clients,
@@ -98,6 +108,7 @@ class Engine:
                 self.ledger,
                 alarm,
                 max_in_flight=max(1, plan.max_in_flight // seat.workers),
+                look=arrivals().look,
             )
             if plan.loop == "closed":
                 self._offer_closed(dispatcher)
@@ -157,4 +168,5 @@ class Engine:
                 gevent.sleep(0.001)
             if time.monotonic() - tidied >= TIDY_EVERY_S:
                 tidied = time.monotonic()
-                self.ledger.tidy()
+                for _ in self.ledger.tidy():
+                    gevent.sleep(0.001)

@@ -39,7 +39,8 @@ from bench.load.solo import Solo
 from bench.load.trial import Assignment
 from bench.load.worker import Worker
 from bench.load.workers import Workers
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile, contradictions
 from bench.records import AuditFindingRow, AuditRow, Endpoint
 
@@ -161,7 +162,9 @@ class _Lead:
 
     def _drain(self, crew: Solo | Workers) -> Drained:
         """Wait until all is answered and nothing arrives any more, or the limit."""
-        drain = Drain(self._plan, time.monotonic_ns(), self._gathering.tail_s)
+        drain = Drain(
+            self._plan, time.monotonic_ns(), self._gathering.tail_s, delivers=self._assignment.delivers
+        )
         while (ended := drain.look(crew.state(), time.monotonic_ns())) is None:
             gevent.sleep(POLL_S)
         return ended

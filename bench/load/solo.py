@@ -68,6 +68,7 @@ class Solo:
             assignment.endpoints,
             lambda bins, until: gathering.take(0, bins, until),
             positions,
+            delivers=assignment.delivers,
         )
         self.environment = environment or Environment(user_classes=[person_user(self.live)])
         self._offering: gevent.Greenlet[..., None] | None = None

@@ -25,6 +25,11 @@ class Assignment:
     run: int
     endpoints: tuple[Endpoint, ...]
 
+    @property
+    def delivers(self) -> bool:
+        """Whether messages come to anybody: a plain web server only answers."""
+        return self.client != "request"
+
     def to_json(self) -> str:
         """As one line."""
         return json.dumps(dataclasses.asdict(self))

@@ -98,6 +98,7 @@ class Worker:
             connect_with(assignment.client),
             assignment.endpoints,
             self._keep,
+            delivers=assignment.delivers,
         )
         self._ask_the_time()
 

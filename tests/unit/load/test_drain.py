@@ -4,17 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from bench.load.drain import Drain, Drained
+from bench.load.drain import NOTHING_DELIVERED, Drain, Drained
 from bench.load.trial import State
-from bench.plan import single
+from bench.planning import single
 
 END_S = 100.0
 DONE = State(over=True)
 
 
-def drain_of(quiet_s: float | None = None, tail_s: float = 0.0, limit_s: float = 60.0) -> Drain:
+def drain_of(
+    quiet_s: float | None = None, tail_s: float = 0.0, limit_s: float = 60.0, *, delivers: bool = True
+) -> Drain:
     plan = replace(single("monolith", 2), drain_quiet_s=quiet_s, drain_limit_s=limit_s)
-    return Drain(plan, ns(END_S), lambda: tail_s)
+    return Drain(plan, ns(END_S), lambda: tail_s, delivers=delivers)
 
 
 def ns(t_s: float) -> int:
@@ -29,6 +31,12 @@ def test_by_the_rule_it_must_be_quiet_for_ten_seconds() -> None:
     drain = drain_of()
     assert look(drain, 9.9) is None
     assert look(drain, 10.0) == Drained(True, "", 10.0, "rule", 0)
+
+
+def test_where_nothing_is_delivered_nothing_can_be_told() -> None:
+    ended = look(drain_of(delivers=False), 10.0)
+    assert ended is not None
+    assert (ended.done, ended.detail) == (False, NOTHING_DELIVERED)
 
 
 def test_and_for_three_times_the_tail_where_that_is_longer() -> None:

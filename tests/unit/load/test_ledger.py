@@ -10,14 +10,19 @@ RUN, PEOPLE = 0xABC, 10
 GROUPS = [[1, 2, 5], [3, 4]]
 
 
-def ledger_of(*, producer: int = 0, producers: int = 1) -> Ledger:
-    ledger = Ledger(RUN, PEOPLE, GROUPS, producer=producer, producers=producers)
+def ledger_of(*, producer: int = 0, producers: int = 1, delivers: bool = True) -> Ledger:
+    ledger = Ledger(RUN, PEOPLE, GROUPS, producer=producer, producers=producers, delivers=delivers)
     ledger.enter("steady")
     return ledger
 
 
 def attempted(ledger: Ledger, count: int, first: int = 0) -> list[str]:
     return [ledger.attempt(first + i, 1, 2, 1000 * i, crc_of("hello"), False) for i in range(count)]
+
+
+def tidy(ledger: Ledger) -> None:
+    for _ in ledger.tidy():
+        pass
 
 
 def all_well_but(ledger: Ledger, lost: int) -> list[str]:
@@ -27,7 +32,7 @@ def all_well_but(ledger: Ledger, lost: int) -> list[str]:
         ledger.acknowledge(sequence)
         if sequence != lost:
             arrive(ledger, text)
-    ledger.tidy()
+    tidy(ledger)
     return texts
 
 
@@ -192,7 +197,7 @@ def test_what_has_ended_well_is_let_go_and_still_counted_and_known_again() -> No
         if sequence != 2 * BLOCK + 5:  # the third block keeps one that is not answered
             ledger.acknowledge(sequence)
         arrive(ledger, text)
-    ledger.tidy()
+    tidy(ledger)
     assert sum(block is not None for block in ledger._blocks) == 1
     assert arrive(ledger, texts[7]) is None
     row = whole(ledger)
@@ -206,7 +211,7 @@ def test_sequences_that_other_operations_took_are_no_messages() -> None:
     for sequence, text in zip((3, 5_000), texts, strict=True):
         ledger.acknowledge(sequence)
         arrive(ledger, text)
-    ledger.tidy()
+    tidy(ledger)
     missing = MessageId(RUN, 0, 12, 1, 4, 0, crc_of("hello"))
     arrive(ledger, str(missing))
     row = whole(ledger)
@@ -324,8 +329,8 @@ def test_one_that_comes_again_when_its_id_was_let_go_is_counted_and_tidied_as_an
     ledger = ledger_of()
     texts = all_well_but(ledger, 7)
     arrive(ledger, texts[9])  # its server died before it knew that this one had arrived
-    ledger.tidy()
-    ledger.tidy()
+    tidy(ledger)
+    tidy(ledger)
     assert named(ledger) == [("lost", texts[7], ""), ("duplicated", texts[9], "sent once by its client")]
     assert (whole(ledger).lost, whole(ledger).duplicated) == (1, 1)
 
@@ -335,6 +340,32 @@ def test_where_nothing_is_ever_delivered_all_losses_are_counted_and_the_ids_of_f
     blocks = YOUNG_BLOCKS + 3
     for sequence, _ in enumerate(attempted(ledger, blocks * BLOCK)):
         ledger.acknowledge(sequence)
-    ledger.tidy()
+    tidy(ledger)
     assert sum(map(len, ledger._names)) <= (YOUNG_BLOCKS + 1) * BLOCK + 3 * FEW_OPEN
     assert whole(ledger).lost == blocks * BLOCK
+
+
+def test_where_nothing_is_delivered_nothing_is_lost_and_the_acknowledged_are_let_go() -> None:
+    ledger = ledger_of(delivers=False)
+    for sequence, _ in enumerate(attempted(ledger, BLOCK + 10)):
+        ledger.acknowledge(sequence)
+    tidy(ledger)
+    row = whole(ledger, drained=False)
+    assert (row.attempted, row.acknowledged, row.delivered, row.lost) == (BLOCK + 10, BLOCK + 10, 0, 0)
+    assert not audited(ledger).findings
+    ledger.acknowledge(0)  # of a block that was let go
+
+
+def test_places_are_counted_for_each_direction_and_each_group_apart() -> None:
+    ledger = ledger_of()
+    crc = crc_of("hello")
+    asked = [
+        *((1, 2, False), (2, 1, False), (1, 2, False), (1, 0, True), (2, 0, True), (1, 0, True)),
+        (1, 2, False),
+    ]
+    ids = [
+        ledger.attempt(number, sender, target, 1000, crc, group)
+        for number, (sender, target, group) in enumerate(asked)
+    ]
+    places = [parsed.place for one in ids if (parsed := MessageId.parse(one)) is not None]
+    assert places == [0, 0, 1, 0, 0, 1, 2]
