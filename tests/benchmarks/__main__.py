@@ -31,6 +31,7 @@ class Parts:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._known: Throughput | None = None
+        self._crowds: float | None = None
 
     def throughput(self) -> Sequence[Figure]:
         return self._throughput.figures
@@ -38,7 +39,7 @@ class Parts:
     def accuracy(self) -> Sequence[Figure]:
         from tests.benchmarks import accuracy
 
-        return accuracy.measure(self._setting, self._throughput.ceilings_per_s)
+        return accuracy.measure(self._setting, self._throughput.ceilings_per_s, self._crowds_ceiling_per_s)
 
     def stall(self) -> Sequence[Figure]:
         from tests.benchmarks import stall
@@ -48,8 +49,7 @@ class Parts:
     def memory(self) -> Sequence[Figure]:
         from tests.benchmarks import memory
 
-        known = self._throughput
-        return memory.measure(self._setting, known.ceilings_per_s, known.peaks_bytes)
+        return memory.measure(self._setting, self._crowds_ceiling_per_s, self._throughput.peaks_bytes)
 
     def hour(self) -> Sequence[Figure]:
         from tests.benchmarks import hour
@@ -70,6 +70,14 @@ class Parts:
         from tests.benchmarks import verdicts
 
         return verdicts.measure()
+
+    @property
+    def _crowds_ceiling_per_s(self) -> float:
+        from tests.benchmarks import throughput
+
+        if self._crowds is None:
+            self._crowds = throughput.crowds_ceiling(self._setting)
+        return self._crowds
 
     @property
     def _throughput(self) -> "Throughput":

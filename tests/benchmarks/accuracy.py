@@ -1,7 +1,7 @@
 """Reported against true: each tool at half of its own ceiling, against a server that knows what it did.
 
-Truth is the delays that the server logged, of the whole run; what a tool reports besides is its own error
-and the loopback's few tens of µs. Each tool paces itself as it can: ours and k6 by a schedule, Locust by
+Truth is the delays that the server logged, of the whole run, from each request's arrival on; what a tool
+reports besides is its own error and the loopback's few tens of µs. Each tool paces itself as it can: ours and k6 by a schedule, Locust by
 each user's own pauses, wrk not at all: its connections are as many as make the rate.
 """
 
@@ -13,7 +13,7 @@ from tests.benchmarks.peers import QUANTILES, Load, Peer, Report
 from tests.benchmarks.scripted import MEDIAN_MS, SIGMA, Scripted
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.tables import Figure, at_most, figure
-from tests.benchmarks.throughput import CONNECTIONS, OURS, PEERS
+from tests.benchmarks.throughput import CONNECTIONS, CROWD, OURS, PEERS
 
 ROUNDS_AT_MOST = 3
 LONGER = 3.0
@@ -22,14 +22,12 @@ ENOUGH_BEYOND = 10
 SHARE, MARGIN_MS = 0.02, 0.3
 """How far a percentile may be off: the greater of the two."""
 LAG_MS = 1.0
-PEOPLE = 4_000
-"""Ours has one request a person under way, and so many that hardly one has to wait for their own last."""
 _MEAN_MS = MEDIAN_MS * float(np.exp(SIGMA**2 / 2))
 _LOOPBACK_MS = 0.1
 
 
-def measure(setting: Setting, ceilings: Mapping[str, float]) -> list[Figure]:
-    """The figures; `ceilings` are requests a second by tool."""
+def measure(setting: Setting, ceilings: Mapping[str, float], crowds_per_s: float) -> list[Figure]:
+    """The figures; `ceilings` are requests a second by tool, `crowds_per_s` that of ours with a crowd online."""
     errors: dict[tuple[str, float], list[float]] = {}
     true: dict[tuple[str, float], list[float]] = {}
     rates: dict[str, list[float]] = {}
@@ -37,7 +35,7 @@ def measure(setting: Setting, ceilings: Mapping[str, float]) -> list[Figure]:
     rounds = min(setting.rounds, ROUNDS_AT_MOST)
     for number in range(rounds):
         for peer in (*PEERS, OURS):
-            half_per_s = ceilings[peer.name] / 2
+            half_per_s = (crowds_per_s if peer is OURS else ceilings[peer.name]) / 2
             setting.say(f"accuracy: round {number + 1} of {rounds}: {peer.name} at {half_per_s:,.0f}/s")
             report, truth_ms = _ask(setting, peer, half_per_s)
             rates.setdefault(peer.name, []).append(report.requests / (setting.seconds * LONGER))
@@ -59,8 +57,8 @@ def truth(given_ns: np.ndarray) -> dict[float, float]:
 
 def _ask(setting: Setting, peer: Peer, rate_per_s: float) -> tuple[Report, dict[float, float]]:
     folder = setting.fresh(f"accuracy-{peer.name}")
-    if peer is OURS:
-        connections = PEOPLE
+    if peer is OURS:  # it has one request a person under way: hardly one is to wait for their own last
+        connections = CROWD
     elif peer.name == "wrk":
         connections = max(1, round(rate_per_s * (_MEAN_MS + _LOOPBACK_MS) / 1000))
     elif peer.name == "k6":

@@ -29,7 +29,8 @@ from bench.load.gathering import Gathering
 from bench.load.settled import Counts, SettledBin
 from bench.machine import host
 from bench.manifest import Manifest, Phase, Trial
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile
 from bench.records import Measure, Outcome
 from bench.results import RunFolder

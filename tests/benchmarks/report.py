@@ -21,7 +21,8 @@ import numpy as np
 from bench.histograms import LOG_HEADER, encode_line
 from bench.machine import host
 from bench.manifest import Manifest, Phase, Trial
-from bench.plan import Plan, make_plan
+from bench.plan import Plan
+from bench.planning import make_plan
 from bench.profile import Profile
 from bench.records import (
     AuditFindingRow,

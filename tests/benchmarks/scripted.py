@@ -1,17 +1,19 @@
 """A web server whose latencies are known exactly: it draws each answer's delay, and logs what it really gave.
 
-`python -m tests.benchmarks.scripted`: one process that never sleeps, on a core of its own, so that an
-answer leaves within microseconds of its moment. Delays are lognormal, seeded. What it logs is, for each
-answer, the nanoseconds from reading the request to writing the answer: the truth that tools are held to.
+`python -m tests.benchmarks.scripted`: one process, on a core of its own. Delays are lognormal, seeded. What
+it logs is, for each answer, the nanoseconds from the request's arrival, as the kernel dates it, to the writing
+of the answer, however late that may be: the truth that tools are held to.
 It writes the log as a numpy array to the file it was told when it gets SIGTERM. With a stall it does
 nothing at all for that long, once, that long after the first request.
 """
 
 import argparse
+import ctypes
 import heapq
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 from array import array
@@ -29,6 +31,10 @@ MEDIAN_MS, SIGMA = 1.0, 0.8
 DRAWS = 1 << 18
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 64\r\n\r\n" + b"x" * 64
 END = b"\r\n\r\n"
+LOOK_S = 0.1
+"""So often it looks whether it is to stop."""
+_SO_TIMESTAMPNS = 35  # asm-generic/socket.h
+_PR_SET_TIMERSLACK = 29  # linux/prctl.h: how late a sleep may end, 50 µs where nobody says
 
 
 class Script:
@@ -60,35 +66,38 @@ class Script:
 
     def serve(self) -> None:
         """Answer until stopped."""
-        polling, clock_ns = select.epoll(), time.monotonic_ns
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1)
+        polling, clock_ns = select.epoll(), time.time_ns
         polling.register(self._listening, select.EPOLLIN)
         connections: dict[int, socket.socket] = {}
         due: list[tuple[int, int, int]] = []
         drawn = 0
         stalls_ns: int | None = None
         while not self._stopped:
+            until_s = (due[0][0] - clock_ns()) / 1e9 if due else LOOK_S
+            if until_s > 0:  # select, for epoll counts in milliseconds
+                select.select([polling], (), (), min(until_s, LOOK_S))
             for descriptor, _ in polling.poll(0):
                 if descriptor == self._listening.fileno():
                     self._accept(polling, connections)
                     continue
-                now_ns = clock_ns()
-                data = _received(connections[descriptor])
+                data, came_ns = _received(connections[descriptor])
                 if not data:
                     connections.pop(descriptor).close()
                 for _ in range(data.count(END)):
                     if self._stall is not None and not drawn:
-                        stalls_ns = now_ns + round(self._stall[0] * 1e9)
+                        stalls_ns = came_ns + round(self._stall[0] * 1e9)
                     delay_ns = self._delays_ns[drawn % DRAWS]
                     drawn += 1
-                    heapq.heappush(due, (now_ns + delay_ns, descriptor, now_ns))
+                    heapq.heappush(due, (came_ns + delay_ns, descriptor, came_ns))
             if stalls_ns is not None and clock_ns() >= stalls_ns:
                 assert self._stall is not None
                 time.sleep(self._stall[1])
                 stalls_ns = None
             while due and due[0][0] <= clock_ns():
-                _, descriptor, received_ns = heapq.heappop(due)
+                _, descriptor, came_ns = heapq.heappop(due)
                 if descriptor in connections:
-                    self._given_ns.append(clock_ns() - received_ns)
+                    self._given_ns.append(clock_ns() - came_ns)
                     _send(connections[descriptor])
         for connection in connections.values():
             connection.close()
@@ -103,6 +112,7 @@ class Script:
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             connections[connection.fileno()] = connection
             polling.register(connection, select.EPOLLIN)
 
@@ -135,12 +145,16 @@ class Scripted:
         self._running.end()
 
 
-def _received(connection: socket.socket) -> bytes:
-    """What has come; nothing where the other end has left."""
+def _received(connection: socket.socket) -> tuple[bytes, int]:
+    """What has come, nothing where the other end has left; and when, in ns of CLOCK_REALTIME."""
     try:
-        return connection.recv(16_384)
+        data, told, _, _ = connection.recvmsg(16_384, socket.CMSG_SPACE(16))
     except OSError:
-        return b""
+        return b"", 0
+    if not told:  # the first, where it was there before the kernel was asked for dates
+        return data, time.time_ns()
+    seconds, ns = struct.unpack("@qq", told[0][2])
+    return data, seconds * 1_000_000_000 + ns
 
 
 def _send(connection: socket.socket) -> None:

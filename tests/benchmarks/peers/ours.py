@@ -15,7 +15,7 @@ from typing import Any
 from bench.errors import DeploymentError
 from bench.histograms import Histogram, merge, percentile, read_log
 from bench.load.trial import Assignment
-from bench.plan import make_plan
+from bench.planning import make_plan
 from bench.profile import Profile
 from bench.records import Endpoint, TimelineRow
 from bench.tables import read_rows
