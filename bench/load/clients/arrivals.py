@@ -16,7 +16,7 @@ from typing import Any
 from gevent import get_hub
 from gevent.monkey import get_original
 
-HOLD_S = 0.002
+HOLD_S = 0.005
 MOST = 32
 """So many connections are read at one look: then what is due gets its turn."""
 DATED_BYTES = socket.CMSG_SPACE(16)
