@@ -6,9 +6,11 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 
 from bench.deployment.local.noop import topology
 from bench.deployment.local.topology import Site, Topology
+from bench.load.drain import NOTHING_DELIVERED
 from bench.plan import PASSWORD
 from tests.integration.conftest import Running
 
@@ -98,6 +101,38 @@ def agree(done: "subprocess.CompletedProcess[str]", out: Path) -> None:
 def test_the_documents_example_runs_and_all_figures_agree(example: Path, url: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     agree(load(example, url, out), out)
+
+
+class _Page(BaseHTTPRequestHandler):
+    """A plain web server's one page."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_of_a_plain_web_server_nothing_is_called_lost(tmp_path: Path) -> None:
+    out, file = tmp_path / "out", tmp_path / "locustfile.py"
+    file.write_text(
+        "from bench.load.messaging_user import MessagingUser\n"
+        "class Visitor(MessagingUser):\n"
+        "    protocol, rate = 'request', '50/s'\n"
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = load(file, f"http://127.0.0.1:{server.server_port}", out)
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    whole = audit(out)
+    assert int(whole["acknowledged"]) == int(whole["attempted"]) > 50
+    assert (whole["lost"], whole["delivered"], whole["verdict"]) == ("0", "0", "unknown")
+    assert f"0 lost: unknown ({NOTHING_DELIVERED})" in done.stderr
 
 
 def test_a_master_and_its_workers_do_what_one_process_does(example: Path, url: str, tmp_path: Path) -> None:

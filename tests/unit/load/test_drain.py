@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bench.load.drain import NOTHING_DELIVERED, Drain, Drained
-from bench.load.trial import State
+from bench.load.trial import Assignment, State
 from bench.planning import single
 
 END_S = 100.0
@@ -31,6 +31,11 @@ def test_by_the_rule_it_must_be_quiet_for_ten_seconds() -> None:
     drain = drain_of()
     assert look(drain, 9.9) is None
     assert look(drain, 10.0) == Drained(True, "", 10.0, "rule", 0)
+
+
+@pytest.mark.parametrize(("client", "delivers"), [("request", False), ("xmpp", True), ("http", True)])
+def test_a_plain_web_server_delivers_nothing(client: str, delivers: bool) -> None:
+    assert Assignment("it", client, 1, 1, 1, ()).delivers is delivers
 
 
 def test_where_nothing_is_delivered_nothing_can_be_told() -> None:
