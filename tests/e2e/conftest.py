@@ -1,6 +1,7 @@
 """The `bench` command as a user starts it: a process of its own, in its own results folder."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +91,12 @@ class Bench:
             assert running.poll() is None, f"ended before it said {text!r}:\n{self.said()}"
             assert time.monotonic() < deadline, f"never said {text!r}:\n{self.said()}"
             time.sleep(0.02)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """A shell's background command ignores SIGINT, and would hand that on to those whom tests interrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
