@@ -1,7 +1,8 @@
 """Reported against true: each tool at half of its own ceiling, against a server that knows what it did.
 
 Truth is the delays that the server logged, of the whole run, from each request's arrival on; what a tool
-reports besides is its own error and the loopback's few tens of µs. Each tool paces itself as it can: ours and k6 by a schedule, Locust by
+reports besides is its own error and the loopback's few tens of µs.
+Each tool paces itself as it can: ours and k6 by a schedule, Locust by
 each user's own pauses, wrk not at all: its connections are as many as make the rate.
 """
 

@@ -1,8 +1,8 @@
 """Peak memory of each tool, and whether ours stays where it is.
 
 The peaks of all are those of the throughput part, with 64 connections. Ours then has a crowd online at full
-rate, which is 80 % of its ceiling with so many (above that a trial would be void), for some minutes: its memory is read every
-second, and the slope through the readings (Theil–Sen) once what is remembered until its timeout is all
+rate, which is 80 % of its ceiling with so many (above that a trial would be void), for some minutes: its memory is
+read every second, and the slope through the readings (Theil–Sen) once what is remembered until its timeout is all
 there is the growth.
 """
 

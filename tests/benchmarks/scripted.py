@@ -23,6 +23,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from bench.load.clients.arrivals import DATED_BYTES, SO_TIMESTAMPNS
 from tests.benchmarks.peers import Target
 from tests.benchmarks.running import Running
 
@@ -33,7 +34,6 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 64\r\n
 END = b"\r\n\r\n"
 LOOK_S = 0.1
 """So often it looks whether it is to stop."""
-_SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 _PR_SET_TIMERSLACK = 29  # linux/prctl.h: how late a sleep may end, 50 µs where nobody says
 
 
@@ -112,7 +112,7 @@ class Script:
                 return
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             connections[connection.fileno()] = connection
             polling.register(connection, select.EPOLLIN)
 
@@ -148,7 +148,7 @@ class Scripted:
 def _received(connection: socket.socket) -> tuple[bytes, int]:
     """What has come, nothing where the other end has left; and when, in ns of CLOCK_REALTIME."""
     try:
-        data, told, _, _ = connection.recvmsg(16_384, socket.CMSG_SPACE(16))
+        data, told, _, _ = connection.recvmsg(16_384, DATED_BYTES)
     except OSError:
         return b"", 0
     if not told:  # the first, where it was there before the kernel was asked for dates
