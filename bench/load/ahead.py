@@ -1,6 +1,6 @@
 """Draws made before they are wanted, a piece at a time: a chunk at once would hold up what is due.
 
-A chunk takes one to two milliseconds, and at 20,000 a second one is wanted every fifth of a second.
+A chunk takes about a millisecond, and at 20,000 a second one is wanted every tenth of a second.
 """
 
 from collections import deque

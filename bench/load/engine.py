@@ -15,7 +15,7 @@ import gevent
 from bench.load.ahead import Ahead
 from bench.load.alarm import Alarm
 from bench.load.audit import Audit
-from bench.load.clients.arrivals import HOLD_S, arrivals
+from bench.load.clients.arrivals import arrivals
 from bench.load.crowd import Connect, Crowd
 from bench.load.dispatcher import Dispatcher
 from bench.load.drain import Drained
@@ -97,7 +97,7 @@ class Engine:
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 100)
         self._housekeeping = gevent.spawn(self._keep_house)
-        arrivals().hold_s = 0.0 if plan.loop == "closed" else HOLD_S
+        arrivals().holds = plan.loop == "open"
         with Alarm() as alarm:
             dispatcher = Dispatcher(
                 self.crowd.clients,

@@ -40,7 +40,7 @@ MESSAGES = frozenset({SEND, GROUP_SEND})
 """Those whose acknowledgements are transactions."""
 FLYING, OK, FAILED, UNKNOWN, SHED = range(5)
 PIECE = 1_024
-"""How many rows are counted at once: about a third of a millisecond's work."""
+"""How many rows are counted at once: a sixth of a millisecond's work in a loop, up to one when it is cold."""
 
 _NOTHING = np.zeros(0, dtype=np.int64)
 Longs = npt.NDArray[np.int64]

@@ -35,8 +35,8 @@ class Arrivals:
     """The connections of one event loop; `arrivals()` is the one to use."""
 
     def __init__(self) -> None:
-        self.hold_s = HOLD_S
-        """0 where whoever waits for an answer is held up by it, as in a closed loop."""
+        self.holds = True
+        """False where whoever waits for an answer would be held up by it, as in a closed loop."""
         self._polling = get_original("select", "epoll")()  # gevent takes it away where it patches
         self._read: dict[int, Callable[[], None]] = {}
         loop = get_hub().loop
@@ -108,7 +108,7 @@ class Arrivals:
 
     def _wake(self) -> None:
         many = self.look()
-        if many and self.hold_s and not self._holding:
+        if many and self.holds and not self._holding:
             self._holding = True
             self._ready.stop()
             self._hold(many)

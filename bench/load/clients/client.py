@@ -46,17 +46,8 @@ class Client:
     """
 
     __slots__ = (
-        *(
-            "_closed",
-            "_connection",
-            "_down",
-            "_endpoints",
-            "_kept",
-            "_next_endpoint",
-            "_random",
-            "_returning",
-        ),
-        *("_seed", "_sleep", "_unanswered", "_witness", "number", "online", "resent"),
+        *("_closed", "_connection", "_down", "_endpoints", "_kept", "_next_endpoint", "_random"),
+        *("_returning", "_seed", "_sleep", "_unanswered", "_witness", "number", "online", "resent"),
     )
 
     def __init__(

@@ -71,17 +71,9 @@ class XmppConnection:
 
     __slots__ = (
         *("_answered", "_asked", "_asking_later", "_at_domain", "_at_groups", "_domain", "_heard"),
-        *(
-            "_listener",
-            "_managed",
-            "_mechanisms",
-            "_must_confirm",
-            "_person",
-            "_reader",
-            "_ready",
-            "_received",
-        ),
-        *("_refused", "_resource", "_sent", "_unacknowledged", "_unconfirmed", "_unread", "_wire"),
+        *("_listener", "_managed", "_mechanisms", "_must_confirm", "_person", "_reader", "_ready"),
+        *("_received", "_refused", "_resource", "_sent", "_unacknowledged", "_unconfirmed"),
+        *("_unread", "_wire"),
     )
 
     position = 0
