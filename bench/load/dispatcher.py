@@ -10,12 +10,12 @@ end of the thinking, so the system's own delays thin the load: it is offered as 
 import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.load.clients import Request
+from bench.load.clients.arrivals import HOLD_S, MOST
 from bench.load.clients.client import Client
 from bench.load.ledger import Ledger
 from bench.load.population import Body, Draws
@@ -31,6 +31,7 @@ SLACK_NS = 100_000
 At 25,000 a second it saves about a third of the CPU time, and it shows in the lag, which is recorded as it
 is. Below some thousand a second hardly anything is due so soon.
 """
+HOLD_NS = round(HOLD_S * 1e9)
 _THOUGHT = -1
 """In place of a sequence: this entry is the end of somebody's thinking, not of their patience."""
 _NEVER = 1 << 62
@@ -38,18 +39,12 @@ SHOWN = ("available", "away", "dnd")
 """What a person shows, by the number that a draw of a presence has for a target."""
 
 
-class Waker(Protocol):
-    """Waits, in this greenlet, while others run; see alarm.py."""
-
-    def wait_until(self, t_ns: int) -> None:
-        """Return at this moment; at once, after all that is ready was served, if it is past."""
-
-    def no_later_than(self, t_ns: int) -> None:
-        """Have the greenlet that waits, if one does, return at this moment where it would later."""
-
-
 class Dispatcher:
-    """Asks for the people `first`, `first` + 1, … of one load process, whose clients are `clients`."""
+    """Asks for the people `first`, `first` + 1, … of one load process, whose clients are `clients`.
+
+    Whoever offers yields the moments, CLOCK_MONOTONIC in ns, until which there is nothing to do, and is to be
+    gone on with then (alarm.py); a moment that is past lets what has arrived have its turn.
+    """
 
     def __init__(
         self,
@@ -59,22 +54,25 @@ class Dispatcher:
         stages: Sequence[PlannedStage],
         recorder: Recorder,
         ledger: Ledger,
-        alarm: Waker,
         *,
         max_in_flight: int,
         clock_ns: Callable[[], int] = time.monotonic_ns,
-        look: Callable[[], object] = lambda: None,
+        look: Callable[[], int] = lambda: 0,
+        no_later_than: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`look` has what has come in read, at moments when this process is awake and nothing is due."""
+        """`look` has what has come in read while nothing is due, of MOST connections, and says of how many.
+
+        `no_later_than` is told, in a closed loop, of a moment that may be before the one last yielded.
+        """
         self._clients = clients
         self._first = first
         self._bodies = bodies
         self._recorder = recorder
         self._ledger = ledger
-        self._alarm = alarm
         self._max_in_flight = max_in_flight
         self._clock_ns = clock_ns
         self._look = look
+        self._no_later_than = no_later_than
         self._ends_ns = [(round(stage.end_s * 1e9), stage.name) for stage in stages]
         self._phase = -1
         self._phase_end_ns = 0
@@ -82,9 +80,9 @@ class Dispatcher:
         self._waiting: dict[int, int] = {}
         self._think_s: Callable[[], float] = lambda: 0.0
 
-    def offer(self, schedule: Iterator[npt.NDArray[np.int64]], draws: Iterator[Draws]) -> None:
-        """Ask for everything in `schedule` (ns from the recorder's origin, rising); return after the last."""
-        recorder, clock_ns, alarm, look = self._recorder, self._clock_ns, self._alarm, self._look
+    def offer(self, schedule: Iterator[npt.NDArray[np.int64]], draws: Iterator[Draws]) -> Iterator[int]:
+        """Ask for everything in `schedule` (ns from the recorder's origin, rising); ends after the last."""
+        recorder, clock_ns, look = self._recorder, self._clock_ns, self._look
         origin_ns, most, ask = recorder.origin_ns, self._max_in_flight, self._ask
         drawn = _Drawn(draws)
         in_a_row = 0
@@ -93,15 +91,19 @@ class Dispatcher:
             recorder.lay_out(operations, senders, chunk)
             rows = zip(chunk.tolist(), operations, senders, targets, bodies, strict=True)
             for offset_ns, operation, sender, target, body in rows:
-                now_ns = clock_ns()
-                early = origin_ns + offset_ns > now_ns
-                if early or in_a_row >= BURST:
-                    look()
-                    until_ns = max(origin_ns + offset_ns, now_ns + SLACK_NS) if early else now_ns
-                    if in_a_row >= BURST or until_ns > clock_ns():
-                        alarm.wait_until(until_ns)
+                due_ns, now_ns = origin_ns + offset_ns, clock_ns()
+                if due_ns > now_ns or in_a_row >= BURST:
+                    go_on_ns = max(due_ns, now_ns + SLACK_NS) if due_ns > now_ns else now_ns
+                    while True:
+                        more = look() >= MOST
+                        now_ns = clock_ns()
+                        if now_ns >= go_on_ns and in_a_row < BURST:
+                            break
+                        yield now_ns if more else min(go_on_ns, now_ns + HOLD_NS)
                         in_a_row = 0
-                    now_ns = clock_ns()
+                        now_ns = clock_ns()
+                        if now_ns >= due_ns:
+                            break
                 in_a_row += 1
                 if recorder.in_flight >= most:
                     recorder.shed()
@@ -114,7 +116,7 @@ class Dispatcher:
         timeout_s: float,
         think_s: Callable[[], float],
         draw_of: Callable[[int], tuple[int, int, int]],
-    ) -> None:
+    ) -> Iterator[int]:
         """Let everybody think and ask by turns until `end_s` from the origin; `answered` must be told.
 
         `draw_of(sender)` is (operation, target, body). Who has had no answer within the timeout goes on.
@@ -130,7 +132,7 @@ class Dispatcher:
             if min(t_ns, self._clock_ns()) >= end_ns:
                 break
             if t_ns > self._clock_ns():
-                self._alarm.wait_until(min(t_ns, end_ns))
+                yield min(t_ns, end_ns)
                 continue  # an answer may have brought something that is due earlier
             heapq.heappop(due)
             if sequence == _THOUGHT:
@@ -149,7 +151,7 @@ class Dispatcher:
             del self._waiting[person]
             t_ns = self._clock_ns() + round(self._think_s() * 1e9)
             heapq.heappush(self._due, (t_ns, person, _THOUGHT))
-            self._alarm.no_later_than(t_ns)
+            self._no_later_than(t_ns)
 
     def _ask(self, offset_ns: int, now_ns: int, operation: int, sender: int, target: int, body: int) -> None:
         if offset_ns >= self._phase_end_ns:

@@ -6,9 +6,10 @@ at `missing` until it is empty, and finishes it. It knows neither Locust nor the
 
 import gc
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import gevent
 
@@ -97,21 +98,9 @@ class Engine:
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER, 20, 100)
         self._housekeeping = gevent.spawn(self._keep_house)
-        arrivals().holds = plan.loop == "open"
         with Alarm() as alarm:
-            dispatcher = Dispatcher(
-                self.crowd.clients,
-                self.crowd.share.start,
-                bodies(plan, plan.seed),
-                plan.stages,
-                self.recorder,
-                self.ledger,
-                alarm,
-                max_in_flight=max(1, plan.max_in_flight // seat.workers),
-                look=arrivals().look,
-            )
             if plan.loop == "closed":
-                self._offer_closed(dispatcher)
+                alarm.run(self._asking_in_turns(alarm))
                 return
             drawn = Ahead(
                 draws_in_pieces(self._population, plan, seat.seed, worker=seat.worker, workers=seat.workers)
@@ -125,18 +114,33 @@ class Engine:
             )
             drawing = gevent.spawn(drawn.run)
             try:
-                dispatcher.offer(schedule, drawn)
+                with arrivals().held() as look:
+                    alarm.run(self._dispatcher(look=look).offer(schedule, drawn))
             finally:
                 drawing.kill(block=False)
 
-    def _offer_closed(self, dispatcher: Dispatcher) -> None:
+    def _asking_in_turns(self, alarm: Alarm) -> Iterator[int]:
         plan, seat = self._plan, self._seat
+        dispatcher = self._dispatcher(no_later_than=alarm.no_later_than)
         self.crowd.told = dispatcher.answered
-        dispatcher.offer_closed(
+        return dispatcher.offer_closed(
             plan.load_s,
             plan.timeout_s,
             think_times_s(plan.think_s or 0.0, seat.seed, seat.worker),
             draws_of(self._population, plan, seat.seed, worker=seat.worker, workers=seat.workers),
+        )
+
+    def _dispatcher(self, **waiting: Callable[..., Any]) -> Dispatcher:
+        plan = self._plan
+        return Dispatcher(
+            self.crowd.clients,
+            self.crowd.share.start,
+            bodies(plan, plan.seed),
+            plan.stages,
+            self.recorder,
+            self.ledger,
+            max_in_flight=max(1, plan.max_in_flight // self._seat.workers),
+            **waiting,
         )
 
     def missing(self) -> str:

@@ -1,8 +1,8 @@
 """What comes in on all connections of this process: read together, and dated by the kernel.
 
 To be woken costs a process some 30 µs on a virtual machine, and as much again because its caches are cold:
-more than to read a message and judge it. So once something was read, what comes next may lie for HOLD_S
-before it wakes anybody; who is awake anyway, as to send, looks. No time that is measured holds that wait:
+more than to read a message and judge it. So under an open loop's load nothing that comes in wakes anybody:
+who wakes to send looks, or every HOLD_S where nothing is sent. No time that is measured holds that wait:
 the kernel notes when bytes came in (SO_TIMESTAMPNS, socket(7)), and that is the moment of what they say.
 """
 
@@ -10,13 +10,15 @@ import functools
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from gevent import get_hub
 from gevent.monkey import get_original
 
-HOLD_S = 0.005
+HOLD_S = 0.010
+"""So long may lie what has come in while it is held."""
 MOST = 32
 """So many connections are read at one look: then what is due gets its turn."""
 DATED_BYTES = socket.CMSG_SPACE(16)
@@ -35,15 +37,10 @@ class Arrivals:
     """The connections of one event loop; `arrivals()` is the one to use."""
 
     def __init__(self) -> None:
-        self.holds = True
-        """False where whoever waits for an answer would be held up by it, as in a closed loop."""
         self._polling = get_original("select", "epoll")()  # gevent takes it away where it patches
         self._read: dict[int, Callable[[], None]] = {}
-        loop = get_hub().loop
-        self._ready = loop.io(self._polling.fileno(), _READ)
-        self._held = loop.timer(HOLD_S, repeat=HOLD_S)
-        self._holding = False
-        self._ready.start(self._wake)
+        self._ready = get_hub().loop.io(self._polling.fileno(), _READ)
+        self._ready.start(self.look)
         self._moment_ns = 0
         self._clocks_apart_ns = 0
         self._compared_ns = 0
@@ -71,9 +68,19 @@ class Arrivals:
                     read()
         finally:
             self._moment_ns = 0
-        if self._holding:
-            self._hold(len(ready))
         return len(ready)
+
+    @contextmanager
+    def held(self) -> Iterator[Callable[[], int]]:
+        """Meanwhile nothing is read but by who has this, and calls `look`, which it gives, every HOLD_S.
+
+        Not for a closed loop, in which whoever waits for an answer would be held up by it.
+        """
+        self._ready.stop()
+        try:
+            yield self.look
+        finally:
+            self._ready.start(self.look)
 
     def take(self, read: Callable[[], None]) -> None:
         """Have one connection read that is not watched here."""
@@ -105,29 +112,6 @@ class Arrivals:
                 break
         self._clocks_apart_ns = real_ns - before_ns
         self._compared_ns = after_ns
-
-    def _wake(self) -> None:
-        many = self.look()
-        if many and self.holds and not self._holding:
-            self._holding = True
-            self._ready.stop()
-            self._hold(many)
-
-    def _hold(self, many: int) -> None:
-        """Look again in a while; or in the next turn of the loop, where there is more than one look reads."""
-        if many < MOST:
-            self._held.again(self._end_hold)
-        else:
-            self._release()
-
-    def _end_hold(self) -> None:
-        if not self.look():
-            self._release()
-
-    def _release(self) -> None:
-        self._holding = False
-        self._held.stop()
-        self._ready.start(self._wake)
 
 
 @functools.cache

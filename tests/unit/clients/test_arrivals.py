@@ -10,7 +10,7 @@ from pathlib import Path
 import gevent
 import pytest
 
-from bench.load.clients.arrivals import DATED_BYTES, HOLD_S, MOST, SO_TIMESTAMPNS, Arrivals, arrivals
+from bench.load.clients.arrivals import DATED_BYTES, MOST, SO_TIMESTAMPNS, Arrivals, arrivals
 from bench.load.clients.wire import Wire
 from tests.certificates import DOMAIN, self_signed
 
@@ -144,14 +144,20 @@ def test_outside_of_a_reading_it_is_now() -> None:
     assert before_ns <= arrivals().now_ns() <= time.monotonic_ns()
 
 
-def test_what_comes_while_it_holds_is_read_though_nobody_else_looks(pair: Callable[..., Pair]) -> None:
-    one, other = pair(), pair()
-    for number in range(20):
+def test_what_comes_while_it_is_held_waits_for_a_look_and_no_longer_than_it_is_held(
+    pair: Callable[..., Pair],
+) -> None:
+    one = pair()
+    with arrivals().held() as look:
         one.peer.sendall(b"a")
-        until(lambda: len(one.heard) > number)  # noqa: B023  # called within the turn
-        other.peer.sendall(b"b")  # it holds now
-        until(lambda: len(other.heard) > number)  # noqa: B023
-        gevent.sleep(HOLD_S * (number % 4))
+        gevent.sleep(0.01)
+        assert one.heard == []
+        assert look() == 1
+        assert [said for said, _ in one.heard] == [b"a"]
+        one.peer.sendall(b"b")
+        gevent.sleep(0.01)
+        assert len(one.heard) == 1
+    until(lambda: len(one.heard) == 2)
 
 
 def test_one_look_reads_all_that_is_there_and_says_of_how_many(pair: Callable[..., Pair]) -> None:
@@ -187,7 +193,7 @@ def test_the_end_of_a_connection_is_told_once(pair: Callable[..., Pair]) -> None
     one = pair()
     one.peer.close()
     until(lambda: one.lost)
-    gevent.sleep(2 * HOLD_S)
+    gevent.sleep(0.01)
     assert one.lost == ["closed by the server"]
 
 

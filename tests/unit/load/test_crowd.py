@@ -70,8 +70,8 @@ class Trial:
             stages,
             self.recorder,
             self.ledger,
-            alarm,
             max_in_flight=self._max_in_flight,
+            no_later_than=alarm.no_later_than,
         )
 
     def offer(self, times_s: Sequence[float], draws: Iterator[Draws] | None = None) -> None:
@@ -79,14 +79,16 @@ class Trial:
             yield (np.array(times_s) * 1e9).astype(np.int64)
 
         with Alarm() as alarm:
-            self._dispatcher(alarm).offer(schedule(), draws or to_the_next())
+            alarm.run(self._dispatcher(alarm).offer(schedule(), draws or to_the_next()))
 
     def offer_closed(self, end_s: float, think_s: float, timeout_s: float = 5.0) -> None:
         with Alarm() as alarm:
             dispatcher = self._dispatcher(alarm)
             self.crowd.told = dispatcher.answered
-            dispatcher.offer_closed(
-                end_s, timeout_s, lambda: think_s, lambda sender: (SEND, (sender + 1) % PEOPLE, 0)
+            alarm.run(
+                dispatcher.offer_closed(
+                    end_s, timeout_s, lambda: think_s, lambda sender: (SEND, (sender + 1) % PEOPLE, 0)
+                )
             )
 
     def end(self) -> AuditRow:
