@@ -31,7 +31,7 @@ class Parts:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._known: Throughput | None = None
-        self._crowds: float | None = None
+        self._crowds: dict[int, float] = {}
 
     def throughput(self) -> Sequence[Figure]:
         return self._throughput.figures
@@ -39,7 +39,8 @@ class Parts:
     def accuracy(self) -> Sequence[Figure]:
         from tests.benchmarks import accuracy
 
-        return accuracy.measure(self._setting, self._throughput.ceilings_per_s, self._crowds_ceiling_per_s)
+        crowds_per_s = self._crowds_ceiling_per_s(accuracy.PEOPLE)
+        return accuracy.measure(self._setting, self._throughput.ceilings_per_s, crowds_per_s)
 
     def stall(self) -> Sequence[Figure]:
         from tests.benchmarks import stall
@@ -49,7 +50,8 @@ class Parts:
     def memory(self) -> Sequence[Figure]:
         from tests.benchmarks import memory
 
-        return memory.measure(self._setting, self._crowds_ceiling_per_s, self._throughput.peaks_bytes)
+        crowds_per_s = self._crowds_ceiling_per_s(memory.PEOPLE)
+        return memory.measure(self._setting, crowds_per_s, self._throughput.peaks_bytes)
 
     def hour(self) -> Sequence[Figure]:
         from tests.benchmarks import hour
@@ -71,13 +73,12 @@ class Parts:
 
         return verdicts.measure()
 
-    @property
-    def _crowds_ceiling_per_s(self) -> float:
+    def _crowds_ceiling_per_s(self, people: int) -> float:
         from tests.benchmarks import throughput
 
-        if self._crowds is None:
-            self._crowds = throughput.crowds_ceiling(self._setting)
-        return self._crowds
+        if people not in self._crowds:
+            self._crowds[people] = throughput.crowds_ceiling(self._setting, people)
+        return self._crowds[people]
 
     @property
     def _throughput(self) -> "Throughput":

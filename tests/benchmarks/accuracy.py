@@ -14,8 +14,10 @@ from tests.benchmarks.peers import QUANTILES, Load, Peer, Report
 from tests.benchmarks.scripted import MEDIAN_MS, SIGMA, Scripted
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.tables import Figure, at_most, figure
-from tests.benchmarks.throughput import CONNECTIONS, CROWD, OURS, PEERS
+from tests.benchmarks.throughput import CONNECTIONS, OURS, PEERS
 
+PEOPLE = 4_000
+"""Of ours, each of whom has one request under way: of 250 requests one at the most waits for its person's last."""
 ROUNDS_AT_MOST = 3
 LONGER = 3.0
 """How many times longer than a round of throughput: a 99.9th percentile needs its samples."""
@@ -58,8 +60,8 @@ def truth(given_ns: np.ndarray) -> dict[float, float]:
 
 def _ask(setting: Setting, peer: Peer, rate_per_s: float) -> tuple[Report, dict[float, float]]:
     folder = setting.fresh(f"accuracy-{peer.name}")
-    if peer is OURS:  # it has one request a person under way: hardly one is to wait for their own last
-        connections = CROWD
+    if peer is OURS:
+        connections = PEOPLE
     elif peer.name == "wrk":
         connections = max(1, round(rate_per_s * (_MEAN_MS + _LOOPBACK_MS) / 1000))
     elif peer.name == "k6":

@@ -15,8 +15,9 @@ from tests.benchmarks.nginx import Nginx
 from tests.benchmarks.peers import Load, Target
 from tests.benchmarks.setting import Setting
 from tests.benchmarks.tables import Figure, at_most, figure
-from tests.benchmarks.throughput import CROWD, OURS
+from tests.benchmarks.throughput import OURS
 
+PEOPLE = 2_000
 SHARE = 0.8
 SETTLED_AFTER_S = 25.0
 """The timeout's worth of rows, and as much again for the allocator to find its size."""
@@ -31,13 +32,13 @@ def measure(setting: Setting, crowds_per_s: float, peaks_bytes: Mapping[str, Seq
     ]
     rate_per_s = crowds_per_s * SHARE
     seconds = SETTLED_AFTER_S + setting.minutes * 60
-    setting.say(f"memory: {CROWD:,} people at {rate_per_s:,.0f}/s for {seconds:.0f} s")
+    setting.say(f"memory: {PEOPLE:,} people at {rate_per_s:,.0f}/s for {seconds:.0f} s")
     folder = setting.fresh("memory")
     with (
         Nginx(folder / "nginx", setting.cores.sut) as server,
         OURS.start(
             Target(server.host, server.port),
-            Load(CROWD, seconds, rate_per_s),
+            Load(PEOPLE, seconds, rate_per_s),
             folder / "tool",
             setting.cores.generator,
         ) as running,
@@ -52,7 +53,7 @@ def measure(setting: Setting, crowds_per_s: float, peaks_bytes: Mapping[str, Seq
     later = [(t, mb) for t, mb in zip(t_s, held_mb, strict=True) if t >= SETTLED_AFTER_S]
     return [
         *found,
-        figure("memory", OURS.name, f"peak, {CROWD:,} people", [peak_mb], "MB", at_most(MOST_MB)),
+        figure("memory", OURS.name, f"peak, {PEOPLE:,} people", [peak_mb], "MB", at_most(MOST_MB)),
         figure(
             *("memory", OURS.name, "growth"), [60 * slope(later)], "MB a minute", at_most(MOST_MB_A_MINUTE)
         ),

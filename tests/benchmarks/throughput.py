@@ -4,6 +4,9 @@ Both are read from outside, the same way for all: nginx counts the requests, /pr
 a window in the middle of each run. The rounds are interleaved (each tool once, then each again), so
 that a drift of the machine hits all alike. Where a generator did not fill its core, because nginx or the
 machine was the limit, the rate says nothing of it, and the CPU time a request is what is judged.
+
+All at full speed: the others are closed loops, which ask as soon as they are answered; ours, an open loop,
+is offered more than it can ask for, and is late. The highest rate at which it is not late is its ceiling.
 """
 
 import time
@@ -23,8 +26,6 @@ from tests.benchmarks.setting import Setting
 from tests.benchmarks.tables import Figure, Goal, at_least, figure
 
 CONNECTIONS = 64
-CROWD = 2_000
-"""People online, where ours is to have many: each costs memory, and a request of theirs more cache misses."""
 WARM_UP_S = 2.0
 FIRST_REQUEST_S = 60.0
 FULL = 0.9
@@ -35,6 +36,8 @@ LOWEST_PER_S, STEP, HIGHEST_PER_S, STEP_S = 8_000.0, 1.08, 100_000.0, 2.0
 SEARCHES = 3
 BEHIND_S = 1.0
 """A backlog of so much ends the search."""
+OVERLOAD = 1.5
+"""How many times what it did in its best second ours is offered, to be at full speed."""
 
 OURS = Ours()
 PEERS: Sequence[Peer] = (Locust("HttpUser"), Locust("FastHttpUser"), K6(), Wrk())
@@ -61,6 +64,14 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far ours came in a search, in requests a second: the rate it kept, and what its best second saw answered."""
+
+    kept_per_s: float = 0.0
+    most_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
     """The figures, and by tool what other parts go by: its ceiling, and its rounds' peaks of memory."""
 
@@ -74,11 +85,11 @@ def measure(setting: Setting) -> Throughput:
     seen: dict[str, list[Window]] = {}
     with Nginx(setting.fresh("nginx"), setting.cores.sut) as server:
         target = Target(server.host, server.port)
-        ceiling_per_s = search(setting, target, CONNECTIONS)
+        reach = search(setting, target, CONNECTIONS)
         for number in range(setting.rounds):
             for peer in (*PEERS, OURS):
                 setting.say(f"throughput: round {number + 1} of {setting.rounds}: {peer.name}")
-                rate = ceiling_per_s if peer is OURS else None
+                rate = reach.most_per_s * OVERLOAD if peer is OURS else None
                 load = Load(CONNECTIONS, WARM_UP_S + setting.seconds + FIRST_REQUEST_S, rate)
                 seen.setdefault(peer.name, []).append(_watch(setting, server, target, peer, load))
     noise = median(w.others_busy for windows in seen.values() for w in windows)
@@ -87,35 +98,38 @@ def measure(setting: Setting) -> Throughput:
             f"throughput: other processes used {noise:.2f} cores meanwhile: the rates are not the tools' own; "
             "the CPU time a request suffers less"
         )
+    ceiling = figure("throughput", OURS.name, "ceiling", [reach.kept_per_s], "requests/s, lag p99 <= 10 ms")
     return Throughput(
-        figures(seen),
-        {name: median(w.per_s for w in windows) for name, windows in seen.items()},
+        [*figures(seen), ceiling],
+        {name: median(w.per_s for w in windows) for name, windows in seen.items()}
+        | {OURS.name: reach.kept_per_s},
         {name: [w.peak_bytes for w in windows] for name, windows in seen.items()},
     )
 
 
-def crowds_ceiling(setting: Setting) -> float:
-    """That of ours with a crowd online, in requests a second."""
+def crowds_ceiling(setting: Setting, people: int) -> float:
+    """That of ours with so many online, in requests a second: each of them costs cache misses."""
     with Nginx(setting.fresh("nginx"), setting.cores.sut) as server:
-        return search(setting, Target(server.host, server.port), CROWD)
+        return search(setting, Target(server.host, server.port), people).kept_per_s
 
 
-def search(setting: Setting, target: Target, people: int) -> float:
+def search(setting: Setting, target: Target, people: int) -> Reach:
     """The highest rate that ours keeps for a second, found in steps upwards until it is far behind.
 
     Others on the machine may end a search early, so there are several, each from where the last one came to.
     """
-    kept_per_s = LOWEST_PER_S
+    reach = Reach(LOWEST_PER_S)
     for number in range(SEARCHES):
         setting.say(
-            f"search {number + 1} for threegen's ceiling with {people:,} online: {kept_per_s:,.0f}/s or more"
+            f"search {number + 1} for threegen's ceiling with {people:,} online: {reach.kept_per_s:,.0f}/s or more"
         )
-        kept_per_s = max(kept_per_s, _climb(setting, target, people, kept_per_s))
-    return kept_per_s
+        climbed = _climb(setting, target, people, reach.kept_per_s)
+        reach = Reach(max(reach.kept_per_s, climbed.kept_per_s), max(reach.most_per_s, climbed.most_per_s))
+    return reach
 
 
-def _climb(setting: Setting, target: Target, people: int, rate_per_s: float) -> float:
-    """One search from this rate; 0 where not even that is kept."""
+def _climb(setting: Setting, target: Target, people: int, rate_per_s: float) -> Reach:
+    """One search from this rate; 0 kept where not even that is."""
     steps: list[Step] = []
     while rate_per_s < HIGHEST_PER_S:
         steps.append(Step(f"s{len(steps)}", STEP_S, rate_per_s))
@@ -128,8 +142,10 @@ def _climb(setting: Setting, target: Target, people: int, rate_per_s: float) -> 
         running.stdin.write(b"stop\n")
         running.stdin.flush()
         until(running, "finished")
-    return max(
-        (rates[row.phase] for row in timeline(folder) if row.phase in rates and _is_kept(row)), default=0.0
+    rows = [row for row in timeline(folder) if row.phase in rates]
+    return Reach(
+        max((rates[row.phase] for row in rows if _is_kept(row)), default=0.0),
+        max(row.acknowledged_in_bin for row in rows),
     )
 
 

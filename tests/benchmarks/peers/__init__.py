@@ -1,6 +1,6 @@
 """The tools that are set beside each other: one file each, all asked for the same request.
 
-wrk.py  k6.py  locust_users.py (both kinds of Locust's HTTP users)  ours.py  tsung.py (XMPP)
+wrk.py  k6.py  locust_users.py (both kinds of Locust's HTTP users)  ours.py  tsung.py and bare.py (XMPP)
 """
 
 from collections.abc import Mapping, Sequence
