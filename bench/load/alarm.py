@@ -8,6 +8,7 @@ descriptor like any other, and wakes the loop when it is due.
 
 import ctypes
 import os
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -68,8 +69,9 @@ class Alarm:
         if t_ns is None:
             self._watcher.stop()
             ended.set(None)
-        else:
+        elif t_ns > time.monotonic_ns():
             self._set(t_ns)
+        # Else the timer stays as it is, gone off, and the loop comes here again.
 
     def _set(self, t_ns: int) -> None:
         self._due_ns = t_ns

@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from bench.load.audit import FIRST_NAMED, Audit, judged, ordered, summed
 from bench.load.drain import Drained
+from bench.load.findings import MOST_NAMED, Finding, Findings, parties_of
 from bench.load.message_id import MessageId, conversation, crc_of, group_conversation
-from bench.records import FINDING_KINDS, AuditFindingRow, AuditRow, FindingKind
+from bench.records import AuditFindingRow, AuditRow
 
 ATTEMPTED, ACKNOWLEDGED, REFUSED, DELIVERED, DUPLICATED, REORDERED, CORRUPT = (1 << bit for bit in range(7))
 ENDED_WELL = ATTEMPTED | ACKNOWLEDGED | DELIVERED
@@ -33,8 +34,6 @@ YOUNG_BLOCKS = 16
 """So many of the latest keep their ids however many are open; of an older one FEW_OPEN at the most."""
 BLOCKS_AT_ONCE = 4
 """So many are tidied at once: a twentieth of a millisecond's work, or one where their messages end well."""
-MOST_NAMED = 10_000
-"""Findings of each kind that are named; all are counted."""
 
 
 class Arrival(NamedTuple):
@@ -44,17 +43,6 @@ class Arrival(NamedTuple):
     message_id: str
     addressee: int
     corrupt: bool
-
-
-class _Noted(NamedTuple):
-    """An arrival found fault with; `sequence` is -1 where it is nobody's."""
-
-    finding: FindingKind
-    message_id: str
-    sequence: int
-    sender: str
-    target: str
-    detail: str
 
 
 class Ledger:
@@ -93,7 +81,7 @@ class Ledger:
         self._latest: defaultdict[int, dict[int, int]] = defaultdict(dict)
         self._numbers: dict[int, int] = {}
         self._sent_again: set[int] = set()
-        self._noted: dict[FindingKind, list[_Noted]] = {kind: [] for kind in FINDING_KINDS}
+        self._findings = Findings(people)
         self._displacements: dict[str, int] = {}
         self._closed = 0
         self._next = 0
@@ -104,7 +92,6 @@ class Ledger:
         self._reached: dict[int, bytearray] = {}
         self._extra_deliveries: list[int] = []
         self.elsewhere: list[Arrival] = []
-        self.phantoms = 0
 
     def enter(self, phase: str) -> None:
         """The messages attempted from now on are of `phase`; phases come in order."""
@@ -116,16 +103,19 @@ class Ledger:
     ) -> str:
         """Journal a message before it is sent; its id. Sequences must rise, some may be left out.
 
-        `target` is the addressee, or the group, of which the sender is a member.
+        `target` is the addressee, or the group, of which the sender is a member. Where messages come to
+        nobody no id comes back to be judged by: it says the sequence alone, and no conversation is counted.
         """
         self._next = sequence + 1
         number = sequence >> 12
         while number >= len(self._blocks):
             self._blocks.append(bytearray(BLOCK))
-            self._names.append([""] * BLOCK)
+            self._names.append([""] * BLOCK if self._delivers else {})
         block = self._blocks[number]
         assert block is not None
         block[sequence & 4095] = ATTEMPTED
+        if not self._delivers:
+            return f"{self._prefix}{sequence:x}"
         if group:
             talk = group_conversation(sender, target, self._people)
             place = self._attempted_in_group.get(talk, 0)
@@ -161,7 +151,9 @@ class Ledger:
         """
         parsed = MessageId.parse(text)
         if parsed is None or not self._is_for(parsed, sender, addressee, group):
-            self._phantom(text, sender, addressee, "of no run of ours" if parsed is None else "not for them")
+            self._findings.phantom(
+                text, sender, addressee, "of no run of ours" if parsed is None else "not for them"
+            )
             return None
         corrupt = crc_of(body) != parsed.crc
         if parsed.producer != self._producer:
@@ -178,7 +170,7 @@ class Ledger:
     def _arrived(self, parsed: MessageId, text: str, addressee: int, *, corrupt: bool) -> bool:
         talk, sequence = parsed.conversation, parsed.sequence
         if not 0 <= sequence < self._next:
-            self._phantom(text, "", addressee, "never attempted")
+            self._findings.phantom(text, "", addressee, "never attempted")
             return False
         block = self._blocks[sequence >> 12]
         if block is None:  # ended well, long ago
@@ -187,10 +179,10 @@ class Ledger:
         at = sequence & 4095
         flags = block[at]
         if not flags & ATTEMPTED or text != self._name(sequence, text):
-            self._phantom(text, "", addressee, "never attempted")
+            self._findings.phantom(text, "", addressee, "never attempted")
             return False
         if corrupt:
-            self._note("corrupt", text, sequence, addressee)
+            self._findings.note("corrupt", text, sequence, addressee)
         if talk >= self._first_group:
             return self._arrived_in_group(block, at, parsed, text, addressee, corrupt=corrupt)
         if flags & DELIVERED:
@@ -235,52 +227,26 @@ class Ledger:
 
     def audit(self, generation: str, trial: int, *, resent: int, drained: Drained) -> Audit:
         """A row a phase, in order, then phase `all`, which alone knows phantoms and resends; and findings."""
-        findings = ordered(self._findings(generation, trial))
+        found = self._findings.rows(generation, trial, self._lost(), self._phase_of, self._sent_again)
+        findings = ordered(found)
         self._extra_deliveries.sort()
         rows = [
             self._row(generation, trial, phase, start, end, drained, findings)
             for phase, start, end in self._spans(0, self._next)
         ]
-        whole = summed(rows, generation, trial, drained, findings, phantom=self.phantoms, resent=resent)
+        phantom = self._findings.phantoms
+        whole = summed(rows, generation, trial, drained, findings, phantom=phantom, resent=resent)
         return Audit([*rows, whole], findings)
-
-    def _phantom(self, text: str, sender: str, addressee: int, detail: str) -> None:
-        self.phantoms += 1
-        self._keep(_Noted("phantom", text[:80], -1, sender, f"u{addressee}", detail))
 
     def _again(self, text: str, sequence: int, addressee: int) -> None:
         self._extra_deliveries.append(sequence)
-        self._note("duplicated", text, sequence, addressee)
+        self._findings.note("duplicated", text, sequence, addressee)
 
     def _out_of_place(self, text: str, sequence: int, addressee: int, behind: int) -> None:
         phase = self._phase_of(sequence)
         self._displacements[phase] = max(self._displacements.get(phase, 0), behind)
-        self._note("reordered", text, sequence, addressee, f"{behind} of the conversation had gone ahead")
-
-    def _note(self, finding: FindingKind, text: str, sequence: int, addressee: int, detail: str = "") -> None:
-        if len(self._noted[finding]) < MOST_NAMED:
-            sender, target = self._who(text)
-            said = (
-                detail
-                if target == f"u{addressee}"
-                else f"at u{addressee}" + (f", {detail}" if detail else "")
-            )
-            self._keep(_Noted(finding, text, sequence, sender, target, said))
-
-    def _keep(self, noted: _Noted) -> None:
-        kept = self._noted[noted.finding]
-        if len(kept) < MOST_NAMED:
-            kept.append(noted)
-
-    def _who(self, text: str) -> tuple[str, str]:
-        """Sender and target of one of our own messages."""
-        parsed = MessageId.parse(text)
-        assert parsed is not None
-        if parsed.conversation < self._first_group:
-            sender, addressee = divmod(parsed.conversation, self._people)
-            return f"u{sender}", f"u{addressee}"
-        group, sender = divmod(parsed.conversation - self._first_group, self._people)
-        return f"u{sender}", f"g{group}"
+        detail = f"{behind} of the conversation had gone ahead"
+        self._findings.note("reordered", text, sequence, addressee, detail)
 
     def _phase_of(self, sequence: int) -> str:
         return self._phases[max(bisect_right(self._phase_starts, sequence) - 1, 0)]
@@ -299,31 +265,7 @@ class Ledger:
         elif len(open_at) <= FEW_OPEN or number < (self._next >> 12) - YOUNG_BLOCKS:
             self._names[number] = {at: names[at] for at in open_at[:FEW_OPEN].tolist()}
 
-    def _findings(self, generation: str, trial: int) -> Iterator[AuditFindingRow]:
-        """All that are named, in no order."""
-        for noted in (*self._lost(), *(one for kept in self._noted.values() for one in kept)):
-            parsed = MessageId.parse(noted.message_id) if noted.sequence >= 0 else None
-            detail = noted.detail
-            if noted.finding == "duplicated":
-                by = (
-                    "sent again by its client"
-                    if noted.sequence in self._sent_again
-                    else "sent once by its client"
-                )
-                detail = f"{detail}, {by}" if detail else by
-            yield AuditFindingRow(
-                generation=generation,
-                trial=trial,
-                finding=noted.finding,
-                message_id=noted.message_id,
-                sender=noted.sender,
-                target=noted.target,
-                phase="" if parsed is None else self._phase_of(noted.sequence),
-                intended_s=None if parsed is None else parsed.intended_us / 1e6,
-                detail=detail,
-            )
-
-    def _lost(self) -> Iterator[_Noted]:
+    def _lost(self) -> Iterator[Finding]:
         left = MOST_NAMED if self._delivers else 0
         for number, block in enumerate(self._blocks):
             if block is None:
@@ -336,10 +278,9 @@ class Ledger:
                 text = self._name(sequence, "")
                 if not text:  # one of too many in an old block: counted, and not named
                     continue
-                sender, target = self._who(text)
-                yield _Noted(
-                    "lost", text, sequence, sender, target, self._unreached(sequence, sender, target)
-                )
+                sender, target = parties_of(text, self._people)
+                detail = self._unreached(sequence, sender, target)
+                yield Finding("lost", text, sequence, sender, target, detail)
 
     def _unreached(self, sequence: int, sender: str, target: str) -> str:
         """Whom a lost message to a group did not reach."""

@@ -47,6 +47,15 @@ def group_conversation(sender: int, group: int, people: int) -> int:
     return people * people + group * people + sender
 
 
+def parties(number: int, people: int) -> tuple[str, str]:
+    """Whose conversation this number is, as (sender, target): `u7` to `u9`, or `u7` in `g3`."""
+    group, sender = divmod(number - people * people, people)
+    if group >= 0:
+        return f"u{sender}", f"g{group}"
+    sender, addressee = divmod(number, people)
+    return f"u{sender}", f"u{addressee}"
+
+
 def crc_of(body: str) -> int:
     """CRC-32 of the body's UTF-8 bytes."""
     return zlib.crc32(body.encode())

@@ -136,7 +136,6 @@ def _merge(plan: Plan, messages: Path, out: Path) -> None:
         for worker, bins, until in msgpack.Unpacker(source):
             gathering.take(worker, [SettledBin.from_lists(one) for one in bins], until)
         gathering.close()
-    (out / "audit.json").write_text("[]")
 
 
 def _keep(plan: Plan, out: Path, root: Path) -> RunFolder:

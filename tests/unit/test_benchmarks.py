@@ -1,6 +1,7 @@
 """What the benchmarks stand on: their figures and goals, the scripted server's truth, the made-up hour."""
 
 import csv
+import json
 import socket
 import threading
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -141,6 +143,19 @@ def test_the_made_up_hour_is_what_workers_send() -> None:
     assert offered == pytest.approx(2 * hour.PER_S, rel=0.05)
     for one in bins:
         assert {histogram.total for histogram in one.latencies.values()} == {one.counts.offered}
+
+
+def test_a_made_up_stretch_is_merged_kept_and_analysed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = 20
+    monkeypatch.setattr(hour, "HOUR_S", seconds)
+    messages = tmp_path / "messages"
+    messages.write_bytes(b"".join(map(msgpack.packb, hour.make_up(seconds))))
+    monkeypatch.setattr("sys.argv", ["hour", str(messages), str(tmp_path)])
+    hour.main()
+    said = json.loads((tmp_path / "said.json").read_text())
+    assert said["tps"] == pytest.approx(hour.PER_S, rel=0.05)
 
 
 def test_an_unknown_part_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

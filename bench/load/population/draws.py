@@ -19,7 +19,8 @@ from bench.load.population.ties import Longs, Ties, ties_of
 from bench.plan import Plan
 from bench.records import OPERATIONS
 
-DRAWS = 2_048
+DRAWS = 4_096
+"""A chunk. Of twice as many a piece of the work is too long; of half as many a draw takes twice as long."""
 AHEAD = 32
 """How many draws of one person are made at once, where people ask by turns of their own."""
 SHOWN_STATES = 3

@@ -347,7 +347,10 @@ def test_where_nothing_is_ever_delivered_all_losses_are_counted_and_the_ids_of_f
 
 def test_where_nothing_is_delivered_nothing_is_lost_and_the_acknowledged_are_let_go() -> None:
     ledger = ledger_of(delivers=False)
-    for sequence, _ in enumerate(attempted(ledger, BLOCK + 10)):
+    ids = attempted(ledger, BLOCK + 10)
+    assert len(set(ids)) == BLOCK + 10
+    assert sum(map(len, ledger._names)) == 0  # none comes back to be judged by
+    for sequence, _ in enumerate(ids):
         ledger.acknowledge(sequence)
     tidy(ledger)
     row = whole(ledger, drained=False)
