@@ -3,7 +3,11 @@ PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
 
-.PHONY: help setup bench test lint unit integration e2e benchmarks format clean
+# The tests by what they need of the machine: places of their own, all of it, or hardly any.
+PLACES := $(wildcard tests/integration/test_compose*.py) tests/integration/test_namespaces.py
+ALONE := tests/integration/test_calibrate.py tests/integration/test_capacity.py tests/integration/test_sweep.py tests/e2e
+
+.PHONY: help setup bench test servers serving lint unit places integration e2e benchmarks format clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -14,10 +18,17 @@ setup:  ## the virtual environment and the system packages
 bench: setup  ## run the quick profile on all three generations and show the result
 	@$(BIN)/bench run profiles/quick.yaml
 
-test:  ## lint, unit, integration and end-to-end tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+test: setup  ## lint, unit, integration and end-to-end tests
 	@$(BIN)/bench doctor --install --quiet --for tests
-	@$(BIN)/pytest tests/integration tests/e2e
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers lint unit places
+	@$(BIN)/pytest $(ALONE)
+
+# The longest of those: its lines are let through as they come, and the others take turns beside it.
+servers: setup
+	@$(MAKE) --no-print-directory --output-sync=none serving
+
+serving:
+	@$(BIN)/pytest tests/integration $(patsubst %,--ignore=%,$(PLACES) $(ALONE))
 
 lint: setup  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -26,6 +37,9 @@ lint: setup  ## ruff, mypy strict, import contracts
 
 unit: setup  ## the tests that start nothing
 	@$(BIN)/pytest tests/unit
+
+places: setup  ## the tests in containers and namespaces
+	@$(BIN)/pytest $(PLACES)
 
 integration: setup  ## the tests against real servers, one part at a time
 	@$(BIN)/pytest tests/integration
