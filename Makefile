@@ -3,11 +3,12 @@ PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
 
-# The tests by what they need of the machine: places of their own, all of it, or hardly any.
-PLACES := $(wildcard tests/integration/test_compose*.py) tests/integration/test_namespaces.py
+# What measures has the machine to itself. What runs `bench` beside other tests does so one after the other: it
+# clears what killed runs left in the Docker engine, as some are there to see.
 ALONE := tests/integration/test_calibrate.py tests/integration/test_capacity.py tests/integration/test_sweep.py tests/e2e
+ASIDE := $(wildcard tests/integration/test_compose*.py) tests/integration/test_namespaces.py tests/e2e/test_command_line.py
 
-.PHONY: help setup bench test servers serving lint unit places integration e2e benchmarks format clean
+.PHONY: help setup bench test servers serving lint unit aside integration e2e benchmarks format clean
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -20,15 +21,15 @@ bench: setup  ## run the quick profile on all three generations and show the res
 
 test: setup  ## lint, unit, integration and end-to-end tests
 	@$(BIN)/bench doctor --install --quiet --for tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers lint unit places
-	@$(BIN)/pytest $(ALONE)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers lint unit aside
+	@$(BIN)/pytest $(ALONE) $(ASIDE:%=--ignore=%)
 
 # The longest of those: its lines are let through as they come, and the others take turns beside it.
 servers: setup
 	@$(MAKE) --no-print-directory --output-sync=none serving
 
 serving:
-	@$(BIN)/pytest tests/integration $(patsubst %,--ignore=%,$(PLACES) $(ALONE))
+	@$(BIN)/pytest tests/integration $(patsubst %,--ignore=%,$(ALONE) $(ASIDE))
 
 lint: setup  ## ruff, mypy strict, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -38,8 +39,8 @@ lint: setup  ## ruff, mypy strict, import contracts
 unit: setup  ## the tests that start nothing
 	@$(BIN)/pytest tests/unit
 
-places: setup  ## the tests in containers and namespaces
-	@$(BIN)/pytest $(PLACES)
+aside: setup
+	@$(BIN)/pytest $(ASIDE)
 
 integration: setup  ## the tests against real servers, one part at a time
 	@$(BIN)/pytest tests/integration

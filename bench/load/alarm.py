@@ -1,9 +1,9 @@
 """Going on at given moments, to a few microseconds.
 
-Out of the event loop, without a greenlet: to switch to one and back is a sixth of what a message costs whose
-sender slept. The loop's own timers go through epoll's timeout, which counts in whole milliseconds: a schedule
-of 20,000 messages a second would leave in bursts. A timer of the kernel's (timerfd_create(2)) is a
-descriptor like any other, and wakes the loop when it is due.
+Out of the event loop, without a greenlet: to switch to one and back costs some 15 µs whenever the process had
+slept, and its caches with it. The loop's own timers go through epoll's timeout, which counts in whole
+milliseconds: a schedule of 20,000 messages a second would leave in bursts. A timer of the kernel's
+(timerfd_create(2)) is a descriptor like any other, and wakes the loop when it is due.
 """
 
 import ctypes

@@ -17,7 +17,7 @@ from tests.benchmarks.tables import Figure, at_most, figure
 from tests.benchmarks.throughput import CONNECTIONS, OURS, PEERS
 
 PEOPLE = 4_000
-"""Of ours, each of whom has one request under way: of 250 requests one at the most waits for its person's last."""
+"""Of ours, each of whom has one request under way: of a hundred hardly one waits for its person's last."""
 ROUNDS_AT_MOST = 3
 LONGER = 3.0
 """How many times longer than a round of throughput: a 99.9th percentile needs its samples."""

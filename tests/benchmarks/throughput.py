@@ -145,7 +145,7 @@ def _climb(setting: Setting, target: Target, people: int, rate_per_s: float) -> 
     rows = [row for row in timeline(folder) if row.phase in rates]
     return Reach(
         max((rates[row.phase] for row in rows if _is_kept(row)), default=0.0),
-        max(row.acknowledged_in_bin for row in rows),
+        max((row.acknowledged_in_bin for row in rows), default=0.0),
     )
 
 
