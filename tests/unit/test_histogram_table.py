@@ -43,7 +43,7 @@ def same(one: LogLine, other: LogLine) -> bool:
 
 
 def test_the_pieces_hold_what_the_lines_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.histogram_reading.PIECE", 64)
+    monkeypatch.setattr("bench.histogram_reading.PIECE_BYTES", 4_000)
     path = log_of(300, tmp_path / "log.hlog")
     table = read_table(path, everything)
     lines = list(read_log(path))
@@ -61,7 +61,7 @@ def test_only_the_wanted_tags_are_kept(tmp_path: Path) -> None:
 def test_a_bad_line_in_a_later_piece_is_named_by_its_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
 ) -> None:
-    monkeypatch.setattr("bench.histogram_reading.PIECE", 16)
+    monkeypatch.setattr("bench.histogram_reading.PIECE_BYTES", 1_000)
     path = log_of(40, tmp_path / "log.hlog")
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:30], damage, *lines[30:]]))
