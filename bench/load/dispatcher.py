@@ -9,7 +9,7 @@ end of the thinking, so the system's own delays thin the load: it is offered as 
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ class Dispatcher:
 
     def offer(self, schedule: Iterator[npt.NDArray[np.int64]], draws: Iterator[Draws]) -> Iterator[int]:
         """Ask for everything in `schedule` (ns from the recorder's origin, rising); ends after the last."""
-        recorder, clock_ns, look = self._recorder, self._clock_ns, self._look
+        recorder, clock_ns = self._recorder, self._clock_ns
         origin_ns, most, ask = recorder.origin_ns, self._max_in_flight, self._ask
         drawn = _Drawn(draws)
         in_a_row = 0
@@ -93,22 +93,26 @@ class Dispatcher:
             for offset_ns, operation, sender, target, body in rows:
                 due_ns, now_ns = origin_ns + offset_ns, clock_ns()
                 if due_ns > now_ns or in_a_row >= BURST:
-                    go_on_ns = max(due_ns, now_ns + SLACK_NS) if due_ns > now_ns else now_ns
-                    while True:
-                        more = look() >= MOST
-                        now_ns = clock_ns()
-                        if now_ns >= go_on_ns and in_a_row < BURST:
-                            break
-                        yield now_ns if more else min(go_on_ns, now_ns + HOLD_NS)
-                        in_a_row = 0
-                        now_ns = clock_ns()
-                        if now_ns >= due_ns:
-                            break
+                    in_a_row = yield from self._rest(due_ns, now_ns, in_a_row)
+                    now_ns = clock_ns()
                 in_a_row += 1
                 if recorder.in_flight >= most:
                     recorder.shed()
                 else:
                     ask(offset_ns, now_ns, operation, sender, target, body)
+
+    def _rest(self, due_ns: int, now_ns: int, in_a_row: int) -> Generator[int, None, int]:
+        """Look, and let others run, until what is due next is; how many have left in a row by then."""
+        go_on_ns = max(due_ns, now_ns + SLACK_NS) if due_ns > now_ns else now_ns
+        while True:
+            more = self._look() >= MOST
+            now_ns = self._clock_ns()
+            if now_ns >= go_on_ns and in_a_row < BURST:
+                return in_a_row
+            yield now_ns if more else min(go_on_ns, now_ns + HOLD_NS)
+            in_a_row = 0
+            if self._clock_ns() >= due_ns:
+                return 0
 
     def offer_closed(
         self,

@@ -6,10 +6,9 @@ at `missing` until it is empty, and finishes it. It knows neither Locust nor the
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import gevent
 
@@ -114,14 +113,14 @@ class Engine:
             )
             drawing = gevent.spawn(drawn.run)
             try:
-                with arrivals().held() as look:
-                    alarm.run(self._dispatcher(look=look).offer(schedule, drawn))
+                with arrivals().held():
+                    alarm.run(self._dispatcher(alarm).offer(schedule, drawn))
             finally:
                 drawing.kill(block=False)
 
     def _asking_in_turns(self, alarm: Alarm) -> Iterator[int]:
         plan, seat = self._plan, self._seat
-        dispatcher = self._dispatcher(no_later_than=alarm.no_later_than)
+        dispatcher = self._dispatcher(alarm)
         self.crowd.told = dispatcher.answered
         return dispatcher.offer_closed(
             plan.load_s,
@@ -130,7 +129,7 @@ class Engine:
             draws_of(self._population, plan, seat.seed, worker=seat.worker, workers=seat.workers),
         )
 
-    def _dispatcher(self, **waiting: Callable[..., Any]) -> Dispatcher:
+    def _dispatcher(self, alarm: Alarm) -> Dispatcher:
         plan = self._plan
         return Dispatcher(
             self.crowd.clients,
@@ -140,7 +139,8 @@ class Engine:
             self.recorder,
             self.ledger,
             max_in_flight=max(1, plan.max_in_flight // self._seat.workers),
-            **waiting,
+            look=arrivals().look,
+            no_later_than=alarm.no_later_than,
         )
 
     def missing(self) -> str:

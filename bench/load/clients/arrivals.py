@@ -71,14 +71,14 @@ class Arrivals:
         return len(ready)
 
     @contextmanager
-    def held(self) -> Iterator[Callable[[], int]]:
-        """Meanwhile nothing is read but by who has this, and calls `look`, which it gives, every HOLD_S.
+    def held(self) -> Iterator[None]:
+        """Meanwhile nothing is read but by who has this, and calls `look` every HOLD_S.
 
         Not for a closed loop, in which whoever waits for an answer would be held up by it.
         """
         self._ready.stop()
         try:
-            yield self.look
+            yield
         finally:
             self._ready.start(self.look)
 
